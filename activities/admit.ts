@@ -1,0 +1,70 @@
+import type { ServerIdentity } from '../migration/connector';
+import { MigrationError } from '../migration/errors';
+import { planView } from '../migration/plan/order';
+import type { Plan } from '../migration/plan/schema';
+import type { AdmitInput, RunRef, RunView } from '../migration/protocol';
+import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
+import type { ActivityDependencies } from './dependencies';
+import { refuseDataEdits } from './plan-edits';
+import { controlConnection, readPlanInput } from './plan-reading';
+import { planConnections } from './run-context';
+import { audit, identitiesOf, installControlSchema, readApprovals, storeIdentity, type MigrationRow } from './stores/control-store';
+import { sameIdentity } from './stores/identity';
+import { takeLease } from './stores/lease';
+import { findPlan, planHash, storePlan } from './stores/plan-store';
+
+/**
+ * Admits a workflow as the one owner of the plan's migration: plan checked and stored with its defaults, connections reached and their identities
+ * recorded, lease taken. Durable when it returns; the same workflow asking again gets the same lease.
+ * @throws MigrationError `PLAN_NOT_FOUND`, `PLAN_INVALID` (every problem), `APPROACH_NOT_BUILT`, `CONNECTION_UNKNOWN`, `CONNECTION_REFUSED`,
+ * `SYSTEM_UNREACHABLE` (transient), `SYSTEM_CHANGED`, `LEASE_HELD` (links to the owner), `SYSTEM_BUSY` (transient: an owner that cannot be
+ * looked up was heard of a moment ago), `PLAN_CHANGED` (data edits after rows were copied).
+ */
+export async function admit(deps: ActivityDependencies, input: AdmitInput): Promise<RunView> {
+  const { plan, warnings } = await readPlanInput(deps, input.plan);
+  const controlName = controlConnection(plan);
+  const control = asPostgres(deps.systems.open(controlName));
+  const identities = await reach(deps, plan, controlName);
+  await installControlSchema(control);
+
+  const hash = planHash(plan);
+  const purpose = input.purpose ?? 'migrate';
+  const owner = { workflowId: input.workflowId, firstRunId: input.firstRunId, purpose };
+  const { lease, complete } = await takeLease(control, deps.owners, plan.migration, owner, hash, async (client, before) => {
+    await compareIdentities(client, plan.migration, identities);
+    const former = before && before.plan_hash !== hash ? await findPlan(client, before.plan_hash) : null;
+    if (former) await refuseDataEdits(deps, former, plan);
+    await storePlan(client, plan);
+    for (const [connection, identity] of Object.entries(identities)) await storeIdentity(client, plan.migration, connection, identity);
+    await audit(client, plan.migration, input.workflowId, admissionEvent(before, former !== null), {
+      plan: hash, purpose, run: input.firstRunId,
+      ...(before ? { before: { workflow: before.workflow_id, plan: before.plan_hash, status: before.status } } : {}),
+      ...(warnings.length > 0 ? { warnings: warnings.length } : {}),
+    });
+  });
+  const ref: RunRef = { migration: plan.migration, planHash: hash, control: controlName, lease };
+  const approved = (await readApprovals(control, plan.migration)).map((approval) => approval.gate);
+  return { ...planView(plan, ref, complete), searchAttributes: deps.searchAttributes ?? false, approved };
+}
+
+function admissionEvent(before: MigrationRow | null, edited: boolean): string {
+  if (!before) return 'admitted';
+  return edited ? 'admitted_with_edits' : 'admitted_again';
+}
+
+/** Connects to everything the plan names. Names that this worker does not know are all told at once. */
+async function reach(deps: ActivityDependencies, plan: Plan, control: string): Promise<Record<string, ServerIdentity>> {
+  const names = [...new Set([...planConnections(plan), control])];
+  const systems = names.map((connection) => deps.systems.open(connection));
+  const found = await Promise.all(systems.map(async (system) => [system.config.name, await system.identity()] as const));
+  return Object.fromEntries(found);
+}
+
+async function compareIdentities(client: Parameters<Parameters<PostgresSystem['use']>[0]>[0], migration: string, identities: Record<string, ServerIdentity>): Promise<void> {
+  const admitted = await identitiesOf(client, migration);
+  for (const [connection, now] of Object.entries(identities)) {
+    const then = admitted[connection];
+    if (!then || sameIdentity(then, now)) continue;
+    throw new MigrationError('SYSTEM_CHANGED', `connection ${connection} leads to another database than the one migration ${migration} was started with. Point it back, or use a new migration name for the other database.`, { connection });
+  }
+}

@@ -1,0 +1,80 @@
+import type { DatasetDescription } from '../migration/connector';
+import { isMigrationError, MigrationError } from '../migration/errors';
+import { compileMapping } from '../migration/mapping';
+import type { DatasetPlan, Plan } from '../migration/plan/schema';
+import { fieldMappings } from '../migration/plan/transformations';
+import type { InventorySummary, Problem, RunRef } from '../migration/protocol';
+import { findRelation } from './connectors/postgres/catalog';
+import { expectedTarget } from './connectors/postgres/create-request';
+import { describe } from './connectors/postgres/describe';
+import { parseTableName, qualified } from './connectors/postgres/sql';
+import { asPostgres } from './connectors/postgres/system';
+import type { ActivityDependencies } from './dependencies';
+import { loadRun } from './run-context';
+import { createsTable, describeSource, requestFor } from './schema-requests';
+
+type AnalysisDependencies = Pick<ActivityDependencies, 'systems' | 'transforms' | 'constants'>;
+
+/**
+ * Describes both sides of every dataset and compiles its mapping. A table that the plan will create is judged as it will be.
+ * The summary's problems are the warnings. Changes nothing.
+ * @throws MigrationError `MAPPING_INVALID` with every error of every dataset in the message; as `loadRun`.
+ */
+export async function analyzeSchema(deps: ActivityDependencies, ref: RunRef): Promise<InventorySummary> {
+  const { plan } = await loadRun(deps, ref);
+  const summary = await analyzePlan(deps, plan);
+  const errors = summary.problems.filter((problem) => problem.severity === 'error');
+  if (errors.length === 0) return summary;
+  const lines = errors.map(({ place, message, remedy }) => `\n- ${place}: ${message}${remedy === undefined ? '' : ` ${remedy}`}`);
+  throw new MigrationError('MAPPING_INVALID', `migration ${plan.migration} cannot be mapped:${lines.join('')}`, { problems: errors.length });
+}
+
+/** All that is wrong or doubtful between the two sides of every dataset; throws only what is no matter of the plan (unreachable systems). */
+export async function analyzePlan(deps: AnalysisDependencies, plan: Plan): Promise<InventorySummary> {
+  const summary: InventorySummary = { tables: 0, rows: 0, bytes: 0, problems: [] };
+  for (const [name, dataset] of Object.entries(plan.datasets)) {
+    try {
+      const source = await describeSource(deps, name, dataset);
+      summary.tables += 1;
+      summary.rows += source.rowsEstimate;
+      summary.bytes += source.bytesEstimate;
+      summary.problems.push(...(await mappingProblems(deps, plan, name, dataset, source)));
+    } catch (error) {
+      if (!isMigrationError(error) || error.kind !== 'config' || error.code.startsWith('CONNECTION_')) throw error;
+      summary.problems.push(asProblem(`datasets.${name}`, error));
+    }
+  }
+  return summary;
+}
+
+async function mappingProblems(deps: AnalysisDependencies, plan: Plan, name: string, dataset: DatasetPlan, source: DatasetDescription): Promise<Problem[]> {
+  const target = await targetDescription(deps, plan, name, dataset, source);
+  const { problems } = compileMapping({
+    source: source.columns, target: target.columns, mappings: fieldMappings(dataset, deps.transforms), validation: dataset.validation,
+    accept: dataset.accept, catalog: deps.transforms, constants: deps.constants,
+  });
+  const placed = problems.map((problem) => (problem.place.startsWith('datasets.') ? problem : { ...problem, place: `datasets.${name}.${problem.place}` }));
+  if (source.key === null && dataset.target.on_conflict === 'update' && !dataset.target.key) {
+    placed.push({
+      severity: 'error', place: `datasets.${name}.target.on_conflict`, message: 'rows can be updated only by a key, and the source has none',
+      remedy: 'Name the columns in target.key (and source.key for a query).',
+    });
+  }
+  return placed;
+}
+
+/** What is there; for a table that the plan creates and that is not there yet, what will be. */
+async function targetDescription(deps: AnalysisDependencies, plan: Plan, name: string, dataset: DatasetPlan, source: DatasetDescription): Promise<DatasetDescription> {
+  const table = parseTableName(dataset.target.table ?? name);
+  const system = asPostgres(deps.systems.open(dataset.target.connection));
+  if (createsTable(plan, dataset) && !(await system.use((client) => findRelation(client, table)))) {
+    return expectedTarget(requestFor(deps, plan, name, dataset, source), source);
+  }
+  return system.use((client) => describe(client, { table: qualified(table) }, `datasets.${name}.target`));
+}
+
+/** The message may begin with a place of its own, finer than the caller's. */
+function asProblem(place: string, error: MigrationError): Problem {
+  const own = /^(datasets\.[^\s:]+): (.*)$/s.exec(error.message);
+  return { severity: 'error', place: own?.[1] ?? place, message: own?.[2] ?? error.message };
+}

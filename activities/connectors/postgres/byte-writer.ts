@@ -1,0 +1,54 @@
+/** A buffer that grows; written front to back. */
+export class ByteWriter {
+  data: Buffer;
+  length = 0;
+
+  constructor(capacity: number) {
+    this.data = Buffer.allocUnsafeSlow(Math.max(capacity, 64));
+  }
+
+  /** Makes room for `bytes` more. */
+  reserve(bytes: number): void {
+    if (this.length + bytes <= this.data.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.data.length * 2, this.length + bytes));
+    this.data.copy(larger, 0, 0, this.length);
+    this.data = larger;
+  }
+
+  copyFrom(source: Buffer, start: number, end: number): void {
+    this.reserve(end - start);
+    source.copy(this.data, this.length, start, end);
+    this.length += end - start;
+  }
+
+  int16(value: number): void {
+    this.reserve(2);
+    this.data.writeInt16BE(value, this.length);
+    this.length += 2;
+  }
+
+  int32(value: number): void {
+    this.reserve(4);
+    this.data.writeInt32BE(value, this.length);
+    this.length += 4;
+  }
+
+  int64(value: bigint): void {
+    this.reserve(8);
+    this.data.writeBigInt64BE(value, this.length);
+    this.length += 8;
+  }
+
+  text(value: string): void {
+    const bytes = Buffer.byteLength(value);
+    this.reserve(bytes);
+    this.data.write(value, this.length, bytes, 'utf8');
+    this.length += bytes;
+  }
+
+  bytes(value: Uint8Array): void {
+    this.reserve(value.length);
+    this.data.set(value, this.length);
+    this.length += value.length;
+  }
+}

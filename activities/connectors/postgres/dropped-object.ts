@@ -1,0 +1,21 @@
+import type { TableName } from './sql';
+
+/** An object taken away for the load, with all that is needed to make it again. Stored as JSON in `caravan.dropped_object`. */
+export interface DroppedObject {
+  kind: 'index' | 'unique' | 'foreign_key' | 'trigger';
+  schema: string;
+  table: string;
+  name: string;
+  /** index: CREATE INDEX; unique and foreign_key: the constraint's own text; trigger: its state (`O`, `R` or `A`). */
+  definition: string;
+  /** unique: CREATE UNIQUE INDEX. */
+  indexDefinition?: string;
+  comment?: string;
+  indexComment?: string;
+  /** The table was clustered by this index. */
+  clustered?: boolean;
+  /** Statistics targets of expression columns: column position, target. */
+  statistics?: { position: number; target: number }[];
+  /** foreign_key: the table it refers to. */
+  references?: TableName;
+}

@@ -1,0 +1,92 @@
+import { isMigrationError, MigrationError } from '../../../migration/errors';
+import type { ErrorCode } from '../../../migration/protocol';
+
+const UNREACHABLE_SOCKET = new Set([
+  'ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EPIPE', 'EHOSTUNREACH', 'EHOSTDOWN', 'ENETUNREACH', 'ENETDOWN',
+]);
+const REFUSED_TLS = /^(CERT_|ERR_TLS_|ERR_SSL_|SELF_SIGNED_CERT|DEPTH_ZERO_|UNABLE_TO_)/;
+
+/** SQLSTATE, longest prefix first. */
+const CODES: readonly [prefix: string, code: ErrorCode][] = [
+  ['42501', 'PRIVILEGE_MISSING'], ['25006', 'PRIVILEGE_MISSING'],
+  ['42P01', 'OBJECT_MISSING'], ['42703', 'OBJECT_MISSING'], ['3F000', 'OBJECT_MISSING'], ['42704', 'OBJECT_MISSING'],
+  ['3D000', 'CONNECTION_REFUSED'], ['57P04', 'CONNECTION_REFUSED'],
+  ['57P01', 'SYSTEM_UNREACHABLE'], ['57P02', 'SYSTEM_UNREACHABLE'], ['57P03', 'SYSTEM_UNREACHABLE'],
+  ['40001', 'SYSTEM_BUSY'], ['40P01', 'SYSTEM_BUSY'], ['55P03', 'SYSTEM_BUSY'], ['55006', 'SYSTEM_BUSY'], ['57014', 'SYSTEM_BUSY'], ['57P05', 'SYSTEM_BUSY'],
+  ['25P03', 'SYSTEM_BUSY'], ['25P04', 'SYSTEM_BUSY'], ['P0001', 'ROW_REFUSED'], ['54000', 'ROW_REFUSED'],
+  ['08', 'SYSTEM_UNREACHABLE'], ['28', 'CONNECTION_REFUSED'], ['53', 'SYSTEM_BUSY'],
+  ['22', 'ROW_REFUSED'], ['23', 'ROW_REFUSED'], ['44', 'ROW_REFUSED'],
+  ['42', 'SQL_INVALID'], ['0A', 'SQL_INVALID'],
+];
+
+/** Classes whose server message speaks of names and states only, never of row values. */
+const MESSAGE_IS_SAFE = /^(08|0A|25|28|3D|3F|40|42|53|55|57)/;
+
+const REMEDIES: Partial<Record<ErrorCode, string>> = {
+  CONNECTION_REFUSED: 'Check user, password and database of this connection.',
+  SYSTEM_UNREACHABLE: 'Check that the server runs and that its host and port can be reached from this worker.',
+  SYSTEM_BUSY: 'It is tried again; if it stays, look for locks or missing resources on the server.',
+  PRIVILEGE_MISSING: 'Grant the missing right: `caravan check PLAN --grants` prints the statements.',
+  OBJECT_MISSING: 'Check the name in the plan.',
+};
+
+interface ServerError { code: string; message: string; schema?: string; table?: string; column?: string; constraint?: string; dataType?: string; severity: string }
+
+/** SQLSTATE of an error that the server reported; null for all others. */
+export function sqlState(error: unknown): string | null {
+  return isServerError(error) ? error.code : null;
+}
+
+/**
+ * Makes any error of the driver fit to cross a border. `place` tells what was being done, and where.
+ * `detail`, `where` and `hint` are always dropped, the message too where it may quote a row; names of table, column and constraint stay.
+ * A MigrationError passes unchanged.
+ */
+export function toMigrationError(error: unknown, place: string): MigrationError {
+  if (isMigrationError(error)) return error;
+  if (isServerError(error)) return fromServer(error, place);
+  const code = socketCode(error);
+  const message = error instanceof Error ? error.message : '';
+  if (code !== null && UNREACHABLE_SOCKET.has(code)) return told('SYSTEM_UNREACHABLE', place, `the server cannot be reached (${code})`);
+  if ((code !== null && REFUSED_TLS.test(code)) || /does not support SSL|server certificate/i.test(message)) {
+    return new MigrationError('CONNECTION_REFUSED', `${place}: the TLS connection was refused${code ? ` (${code})` : ''}. Check the connection's tls settings.`);
+  }
+  if (/^SASL|password must be a string/i.test(message)) return told('CONNECTION_REFUSED', place, 'the password is missing or was refused');
+  if (/terminat|timeout|not queryable|connection error|client was closed|ended/i.test(message)) return told('SYSTEM_UNREACHABLE', place, 'the connection broke');
+  // The name tells a programmer where to look; the message may hold anything.
+  return new MigrationError('INTERNAL', `${place}: unexpected ${error instanceof Error ? error.name : 'failure'}. Please report it.`, code ? { cause: code } : {});
+}
+
+function fromServer(error: ServerError, place: string): MigrationError {
+  const code = CODES.find(([prefix]) => error.code.startsWith(prefix))?.[1] ?? 'INTERNAL';
+  const details: Record<string, string> = { sqlstate: error.code };
+  for (const name of ['schema', 'table', 'column', 'constraint'] as const) if (error[name]) details[name] = error[name];
+  const said = MESSAGE_IS_SAFE.test(error.code) ? error.message : `the server refused it${namesOf(error)}`;
+  const remedy = REMEDIES[code];
+  return new MigrationError(code, `${place}: ${said} (SQLSTATE ${error.code}).${remedy ? ` ${remedy}` : ''}`, details);
+}
+
+function namesOf(error: ServerError): string {
+  const names = [
+    error.table && `table ${error.schema ? `${error.schema}.` : ''}${error.table}`,
+    error.column && `column ${error.column}`,
+    error.constraint && `constraint ${error.constraint}`,
+  ].filter(Boolean);
+  return names.length > 0 ? `: ${names.join(', ')}` : '';
+}
+
+function told(code: ErrorCode, place: string, what: string): MigrationError {
+  return new MigrationError(code, `${place}: ${what}. ${REMEDIES[code] ?? ''}`.trimEnd());
+}
+
+function isServerError(error: unknown): error is ServerError {
+  return error instanceof Error && 'severity' in error && 'code' in error && typeof error.code === 'string' && error.code.length === 5;
+}
+
+/** Node wraps the attempts on several addresses of one host in an AggregateError. */
+function socketCode(error: unknown): string | null {
+  if (typeof error !== 'object' || error === null) return null;
+  // By shape, not by class: errors of Node's own modules may come from another realm (test runners, embedders).
+  if ('errors' in error && Array.isArray(error.errors) && error.errors.length > 0) return socketCode(error.errors[0]);
+  return 'code' in error && typeof error.code === 'string' ? error.code : null;
+}

@@ -1,0 +1,92 @@
+import type { ClientBase } from 'pg';
+import { readRows } from './catalog';
+import { quoteIdent, qualified, type TableName } from './sql';
+
+/** State of a sequence that a column owns (serial) or is (identity). All numbers are decimal text: they may exceed 2^53. */
+export interface SequenceState {
+  column: string;
+  schema: string;
+  sequence: string;
+  lastValue: string;
+  /** false: the next value handed out is `lastValue` itself. */
+  isCalled: boolean;
+  increment: string;
+  minimum: string;
+  maximum: string;
+}
+
+export interface AdvancedSequence { column: string; sequence: string; from: string; to: string; limited: boolean }
+
+/** Owned sequences and identities of a table, in column order. */
+export async function readSequences(client: ClientBase, table: TableName): Promise<SequenceState[]> {
+  const owned = await readRows<Omit<SequenceState, 'lastValue' | 'isCalled'>>(
+    client,
+    `SELECT a.attname AS column, n.nspname AS schema, c.relname AS sequence, s.seqincrement::text AS increment, s.seqmin::text AS minimum, s.seqmax::text AS maximum
+     FROM pg_catalog.pg_depend d
+     JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid
+     JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+     JOIN pg_catalog.pg_class t ON t.oid = d.refobjid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+       AND tn.nspname = $1 AND t.relname = $2
+     ORDER BY a.attnum, c.relname`,
+    [table.schema, table.name],
+  );
+  const states: SequenceState[] = [];
+  for (const sequence of owned) {
+    const [state] = await readRows<{ last: string; called: boolean }>(
+      client,
+      `SELECT last_value::text AS last, is_called AS called FROM ${qualified({ schema: sequence.schema, name: sequence.sequence })}`,
+    );
+    if (state) states.push({ ...sequence, lastValue: state.last, isCalled: state.called });
+  }
+  return states;
+}
+
+/**
+ * Sets every owned sequence of `table` to the further of its own state, the state of the source's sequence and the column's extreme,
+ * in the direction of its increment; never backward, so it may be repeated. `source` holds states by the *target's* column names.
+ * setval is not undone by a rollback: call it under the dataset's fence. `limited`: the value lay beyond the sequence's bounds.
+ */
+export async function advanceSequences(client: ClientBase, table: TableName, source: SequenceState[]): Promise<AdvancedSequence[]> {
+  const advanced: AdvancedSequence[] = [];
+  for (const own of await readSequences(client, table)) {
+    const upward = BigInt(own.increment) > 0n;
+    const [extreme] = await readRows<{ value: string | null }>(
+      client,
+      `SELECT ${upward ? 'max' : 'min'}(${quoteIdent(own.column)})::text AS value FROM ONLY ${qualified(table)}`,
+    );
+    const positions = [position(own.lastValue, own.isCalled)];
+    for (const state of source) if (state.column === own.column) positions.push(position(state.lastValue, state.isCalled));
+    const value = extreme?.value;
+    if (value !== null && value !== undefined && /^-?\d+$/.test(value)) positions.push(position(value, true));
+    const furthest = positions.reduce((best, other) => (further(other, best, upward) ? other : best));
+    const bounded = clamp(furthest, BigInt(own.minimum), BigInt(own.maximum));
+    if (further(bounded, position(own.lastValue, own.isCalled), upward)) {
+      await client.query('SELECT pg_catalog.setval($1::regclass, $2::int8, $3)', [qualified({ schema: own.schema, name: own.sequence }), bounded.value.toString(), bounded.called]);
+      advanced.push({
+        column: own.column, sequence: `${own.schema}.${own.sequence}`, from: own.lastValue, to: bounded.value.toString(), limited: bounded.value !== furthest.value,
+      });
+    }
+  }
+  return advanced;
+}
+
+interface Position { value: bigint; called: boolean }
+
+function position(value: string, called: boolean): Position {
+  return { value: BigInt(value), called };
+}
+
+function further(a: Position, b: Position, upward: boolean): boolean {
+  if (a.value !== b.value) return upward ? a.value > b.value : a.value < b.value;
+  return a.called && !b.called;
+}
+
+/** A value beyond a bound counts as the bound, handed out: the sequence is then exhausted, as it should say. A value short of it stays legal. */
+function clamp(at: Position, minimum: bigint, maximum: bigint): Position {
+  if (at.value > maximum) return { value: maximum, called: true };
+  if (at.value < minimum) return { value: minimum, called: at.called };
+  return at;
+}

@@ -1,0 +1,176 @@
+import type { Client, ClientBase } from 'pg';
+import type { Batch, BatchLimits, PgcopyBatch, ValuesBatch } from '../../../migration/batch';
+import type { DatasetDescription, ReadRequest, Selection, Source, SourceBatch } from '../../../migration/connector';
+import { MigrationError } from '../../../migration/errors';
+import type { KeyText, SplitBounds } from '../../../migration/split';
+import type { Column, Value } from '../../../migration/value';
+import { binaryCodec } from './binary-codecs';
+import { findRelation } from './catalog';
+import { copyOut, type RowChunk } from './copy-out';
+import { describe, selectAll } from './describe';
+import { toMigrationError } from './errors';
+import { columnList, parseTableName, quoteIdent, quoteLiteral } from './sql';
+import type { PostgresSystem } from './system';
+import { parseCopyTextRow, textToValue, valueToText } from './values-codec';
+
+/** Above this many rows split bounds come from a sample instead of a scan of the key's index. */
+const EXACT_ROWS_MAX = 2_000_000;
+const SAMPLE_ROWS = 50_000;
+
+/** Reads tables and queries of a PostgreSQL database. */
+export class PostgresSource implements Source {
+  constructor(
+    private readonly system: PostgresSystem,
+    /** Begins every message: `datasets.users.source`. */
+    private readonly place: string,
+  ) {}
+
+  describe(selection: Selection): Promise<DatasetDescription> {
+    return this.system.use((client) => describe(client, selection, this.place));
+  }
+
+  async planSplits(selection: Selection, key: string[], rowsPerSplit: number): Promise<SplitBounds[]> {
+    const { rowsEstimate } = await this.describe(selection);
+    const wanted = Math.ceil(rowsEstimate / rowsPerSplit);
+    if (wanted <= 1) return [{ after: null, upTo: null }];
+    const marks = await this.system.use(async (client) => {
+      const from = await rowsOf(client, selection);
+      const sample = selection.table !== undefined && rowsEstimate > EXACT_ROWS_MAX ? ` TABLESAMPLE SYSTEM (${Math.min(100, (SAMPLE_ROWS / rowsEstimate) * 100)}) REPEATABLE (1)` : '';
+      return quantiles(client, sample === '' ? `(${from}) s` : `${await tableOf(client, selection)}${sample}`, sample === '' ? undefined : selection.where, key, wanted);
+    }).catch((error: unknown) => { throw toMigrationError(error, this.place); });
+    const bounds: SplitBounds[] = [];
+    let after: KeyText | null = null;
+    for (const mark of marks) {
+      bounds.push({ after, upTo: mark });
+      after = mark;
+    }
+    bounds.push({ after, upTo: null });
+    return bounds;
+  }
+
+  async *read(request: ReadRequest): AsyncGenerator<SourceBatch> {
+    const client = await this.system.connect();
+    try {
+      const sql = await copyStatement(client, request);
+      const keyAt = request.key?.map((name) => request.columns.findIndex((column) => column.name === name)) ?? null;
+      const decode = request.encoding === 'pgcopy' ? pgcopyBatch : (chunk: RowChunk) => valuesBatch(chunk, request.columns);
+      const neighbours = request.selection.query !== undefined && keyAt ? new NeighbourCheck(this.place) : null;
+      for await (const chunk of copyOut(client, sql, request.encoding === 'pgcopy' ? 'binary' : 'text', request.limits, request.signal)) {
+        const batch = decode(chunk);
+        const keyOf = (row: number): KeyText | null => keyAt?.map((at) => fieldText(batch, row, at, request.columns) ?? '') ?? null;
+        if (neighbours) for (let row = 0; row < batch.rowCount; row += 1) neighbours.see(keyOf(row));
+        yield { batch, endCursor: keyOf(batch.rowCount - 1) };
+      }
+    } catch (error) {
+      if (request.signal.aborted) throw request.signal.reason;
+      throw toMigrationError(error, this.place);
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }
+
+  textOf(batch: Batch, row: number, columns: Column[]): (string | null)[] {
+    return rowText(batch, row, columns);
+  }
+}
+
+/** The source's own text of each column of a row; null for NULL. */
+export function rowText(batch: Batch, row: number, columns: Column[]): (string | null)[] {
+  return columns.map((_, at) => fieldText(batch, row, at, columns));
+}
+
+async function tableOf(client: ClientBase, selection: Selection): Promise<string> {
+  const table = parseTableName(selection.table ?? '');
+  const relation = await findRelation(client, table);
+  return `${relation?.hasChildren ? 'ONLY ' : ''}${quoteIdent(table.schema)}.${quoteIdent(table.name)}`;
+}
+
+/** All rows of the selection; INHERITS parents without their children. */
+export async function rowsOf(client: ClientBase, selection: Selection): Promise<string> {
+  if (selection.table === undefined) return selectAll(selection);
+  const relation = await findRelation(client, parseTableName(selection.table));
+  return selectAll(selection, relation?.hasChildren ?? false);
+}
+
+/** Keys that cut the dataset into `parts` about equal ones, fewer when keys repeat. Ascending, in the key's own collation. */
+async function quantiles(client: ClientBase, from: string, where: string | undefined, key: string[], parts: number): Promise<KeyText[]> {
+  const columns = columnList(key);
+  const { rows } = await client.query<{ mark: KeyText }>(
+    `SELECT ARRAY[${key.map((name) => `${quoteIdent(name)}::text`).join(', ')}] AS mark
+     FROM (SELECT ${columns}, row_number() OVER (ORDER BY ${columns}) AS position, count(*) OVER () AS total
+           FROM ${from}${where === undefined ? '' : ` WHERE (${where})`}) numbered
+     WHERE position % greatest(1, total / ${parts}) = 0 AND position < total ORDER BY ${columns} LIMIT ${parts - 1}`,
+  );
+  return rows.map((row) => row.mark);
+}
+
+async function copyStatement(client: Client, request: ReadRequest): Promise<string> {
+  const { key, bounds, cursor } = request;
+  const conditions: string[] = [];
+  const lower = cursor ?? bounds.after;
+  if (key && lower) conditions.push(comparison(key, '>', lower));
+  if (key && bounds.upTo) conditions.push(comparison(key, '<=', bounds.upTo));
+  const where = conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : '';
+  const order = key ? ` ORDER BY ${columnList(key)}` : '';
+  const format = request.encoding === 'pgcopy' ? ' (FORMAT binary)' : '';
+  return `COPY (SELECT ${columnList(request.columns.map((column) => column.name))} FROM (${await rowsOf(client, request.selection)}) caravan_source${where}${order}) TO STDOUT${format}`;
+}
+
+/** Row values compare as a whole: `(a, b) > (x, y)`. The column's own type and collation decide. */
+function comparison(key: string[], operator: '>' | '<=', bound: KeyText): string {
+  return `(${columnList(key)}) ${operator} (${bound.map((text) => quoteLiteral(text)).join(', ')})`;
+}
+
+function pgcopyBatch(chunk: RowChunk): PgcopyBatch {
+  return { encoding: 'pgcopy', rowCount: chunk.rowCount, byteCount: chunk.data.length, data: chunk.data, offsets: chunk.offsets };
+}
+
+function valuesBatch(chunk: RowChunk, columns: Column[]): ValuesBatch {
+  const rows: Value[][] = new Array<Value[]>(chunk.rowCount);
+  for (let row = 0; row < chunk.rowCount; row += 1) {
+    rows[row] = textRow(chunk, row).map((text, at) => textToValue(columns[at]?.kind ?? 'opaque', text));
+  }
+  return { encoding: 'values', rowCount: chunk.rowCount, byteCount: chunk.data.length, rows };
+}
+
+/** Fields of one row of COPY text; null for NULL. */
+export function textRow(chunk: RowChunk, row: number): (string | null)[] {
+  return parseCopyTextRow(chunk.data.toString('utf8', chunk.offsets[row], (chunk.offsets[row + 1] ?? 1) - 1));
+}
+
+function fieldText(batch: Batch, row: number, at: number, columns: Column[]): string | null {
+  const column = columns[at];
+  if (!column) return null;
+  if (batch.encoding === 'values') return valueToText(column.kind, batch.rows[row]?.[at] ?? null);
+  return pgcopyFieldText(batch, row, at, column);
+}
+
+function pgcopyFieldText(batch: PgcopyBatch, row: number, wanted: number, column: Column): string | null {
+  let at = (batch.offsets[row] ?? 0) + 2;
+  for (let i = 0; i < wanted; i += 1) at += 4 + Math.max(0, batch.data.readInt32BE(at));
+  const length = batch.data.readInt32BE(at);
+  if (length < 0) return null;
+  const codec = binaryCodec(column.wireType);
+  if (codec) return valueToText(column.kind, codec.decode(batch.data, at + 4, length));
+  return `binary:\\x${batch.data.toString('hex', at + 4, at + 4 + length)}`;
+}
+
+/** A declared key has no index that proves it: equal neighbours in key order would be skipped on resume. */
+class NeighbourCheck {
+  private last: string | null = null;
+
+  constructor(private readonly place: string) {}
+
+  see(key: KeyText | null): void {
+    const text = JSON.stringify(key);
+    if (text === this.last) throw new MigrationError('KEY_NOT_UNIQUE', `${this.place}: two rows have the same key. Declare a key that is unique, or leave key out: the rows are then copied in one piece.`);
+    this.last = text;
+  }
+}
+
+/** Default memory limits of a batch. */
+export const BATCH_BYTES_MAX = 8 * 1024 * 1024;
+
+export function batchLimits(rowsMax: number): BatchLimits {
+  return { rowsMax, bytesMax: BATCH_BYTES_MAX };
+}

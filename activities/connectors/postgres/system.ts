@@ -1,0 +1,148 @@
+import { Client, Pool, TypeOverrides, type ClientConfig, type PoolClient } from 'pg';
+import type { ConnectionConfig, Connector, ServerIdentity, System } from '../../../migration/connector';
+import { MigrationError } from '../../../migration/errors';
+import { toMigrationError } from './errors';
+
+/** One text form for every value, whatever the server's own settings are. */
+const SESSION = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 3;
+SET bytea_output = 'hex'; SET client_encoding = 'UTF8'; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0`;
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const KEEPALIVE_DELAY_MS = 10_000;
+const DATE_OIDS = [1082, 1114, 1184];
+
+/** A PostgreSQL database of the plan. Connections are made on first use. 64-bit integers, numerics and dates arrive as text. */
+export class PostgresSystem implements System {
+  private readonly pool: Pool;
+  private known: Promise<ServerIdentity> | null = null;
+  /** Pooled connections whose session is set up. */
+  private readonly prepared = new WeakSet<PoolClient>();
+
+  constructor(
+    readonly config: ConnectionConfig,
+    readonly connector: Connector,
+  ) {
+    this.pool = new Pool({ ...clientConfig(config, config.url), max: config.connectionsMax ?? 16, idleTimeoutMillis: 30_000 });
+    // An idle connection that breaks is replaced at the next use; unheard, the event would end the process.
+    this.pool.on('error', () => undefined);
+    this.pool.on('connect', (client) => client.on('error', () => undefined));
+  }
+
+  /** System identifier, database and address: equal for every way to reach the same database. */
+  identity(): Promise<ServerIdentity> {
+    this.known ??= this.readIdentity().catch((error: unknown) => {
+      this.known = null;
+      throw error;
+    });
+    return this.known;
+  }
+
+  private async readIdentity(): Promise<ServerIdentity> {
+    return this.use(async (client) => {
+      const { rows } = await client.query<{ system: string; database: string }>(
+        `SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) AS system, current_database() AS database`,
+      ).catch(() => client.query<{ system: string; database: string }>(
+        // Managed services may refuse pg_control_system: the database's own oid and birth tell it apart well enough.
+        `SELECT (SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()) AS system, current_database() AS database`,
+      ));
+      const row = rows[0];
+      if (!row) throw new MigrationError('INTERNAL', `${this.config.name}: the server did not tell its identity`);
+      return { system: row.system, database: row.database };
+    });
+  }
+
+  /** Runs `work` on a pooled connection. Driver errors leave as MigrationError. A connection that failed is not reused. */
+  async use<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
+    let client: PoolClient;
+    try {
+      client = await this.checkOut();
+    } catch (error) {
+      throw toMigrationError(error, `connection ${this.config.name}`);
+    }
+    let failure: unknown;
+    try {
+      return await work(client);
+    } catch (error) {
+      failure = error;
+      throw toMigrationError(error, `connection ${this.config.name}`);
+    } finally {
+      client.release(failure !== undefined);
+    }
+  }
+
+  private async checkOut(): Promise<PoolClient> {
+    const client = await this.pool.connect();
+    if (this.prepared.has(client)) return client;
+    try {
+      await client.query(SESSION);
+      this.prepared.add(client);
+      return client;
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+  }
+
+  /** One transaction: commits when `work` returns, rolls back when it throws. */
+  transaction<T>(work: (client: PoolClient) => Promise<T>, begin = 'BEGIN'): Promise<T> {
+    return this.use(async (client) => {
+      await client.query(begin);
+      try {
+        const result = await work(client);
+        await client.query('COMMIT');
+        return result;
+      } catch (error) {
+        await client.query('ROLLBACK').catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  /** A connection of its own, for COPY streams and held snapshots. The caller ends it. */
+  async connect(): Promise<Client> {
+    return this.connectTo(this.config.url);
+  }
+
+  /** With the rights of `admin_url`, where the plan's connection has one. The caller ends it. */
+  async connectAdmin(): Promise<Client> {
+    return this.connectTo(this.config.adminUrl ?? this.config.url);
+  }
+
+  private async connectTo(url: string): Promise<Client> {
+    const client = new Client(clientConfig(this.config, url));
+    // The query in flight is rejected too; the event alone must not end the process.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      await client.query(SESSION);
+      return client;
+    } catch (error) {
+      await client.end().catch(() => undefined);
+      throw toMigrationError(error, `connection ${this.config.name}`);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+}
+
+function clientConfig(config: ConnectionConfig, url: string): ClientConfig {
+  const types = new TypeOverrides();
+  for (const oid of DATE_OIDS) types.setTypeParser(oid, (text: string) => text);
+  return {
+    connectionString: url,
+    ...(config.tls ? { ssl: { ...config.tls, rejectUnauthorized: true } } : {}),
+    application_name: 'caravan',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS,
+    types,
+  };
+}
+
+/** @throws MigrationError `CONNECTION_UNKNOWN` when the connection belongs to another kind of system. */
+export function asPostgres(system: System): PostgresSystem {
+  if (system instanceof PostgresSystem) return system;
+  throw new MigrationError('CONNECTION_UNKNOWN', `connection ${system.config.name} is not a PostgreSQL database, which this step needs`);
+}

@@ -1,0 +1,129 @@
+import type { ClientBase } from 'pg';
+import { readRows, withEmptySearchPath } from './catalog';
+import type { DroppedObject } from './dropped-object';
+import { quoteIdent, qualified, sameTable, type TableName } from './sql';
+
+export type { DroppedObject } from './dropped-object';
+export { disableTriggers, rebuild } from './target-rebuild';
+
+export interface DropOptions {
+  /** Columns that decide a conflict on write: a unique index over exactly these stays. */
+  arbiter?: string[];
+  /** Tables that are loaded in the same migration. A foreign key goes only if its other side is one of them, or holds no rows. */
+  loading: TableName[];
+}
+
+interface FoundIndex {
+  name: string;
+  definition: string;
+  unique: boolean;
+  columns: string[];
+  constraint: string | null;
+  constraintDefinition: string | null;
+  constraintKind: string | null;
+  comment: string | null;
+  constraintComment: string | null;
+  clustered: boolean;
+  statistics: { position: number; target: number }[] | null;
+  /** Foreign keys that lean on it. */
+  referencedBy: string[];
+}
+
+interface FoundForeignKey { name: string; schema: string; table: string; definition: string; comment: string | null; refSchema: string; refTable: string }
+
+/**
+ * Drops what slows or hinders a load: secondary indexes, unique constraints and foreign keys of and to the table. Kept are the primary key,
+ * the arbiter, the replica identity, exclusion constraints, invalid indexes, what a kept foreign key leans on, and everything of partitioned tables.
+ * Run it in a transaction that also stores the answer: then both or neither happen. Takes ACCESS EXCLUSIVE locks.
+ */
+export function dropForLoad(client: ClientBase, table: TableName, options: DropOptions): Promise<DroppedObject[]> {
+  return withEmptySearchPath(client, async () => {
+    const foreignKeys: FoundForeignKey[] = [];
+    for (const key of await readForeignKeys(client, table)) if (await mayDrop(client, table, key, options.loading)) foreignKeys.push(key);
+    for (const key of foreignKeys) await client.query(`ALTER TABLE ${qualified({ schema: key.schema, name: key.table })} DROP CONSTRAINT ${quoteIdent(key.name)}`);
+    const dropped = foreignKeys.map(droppedForeignKey);
+    for (const index of await readIndexes(client, table)) {
+      if (!isCandidate(index, options.arbiter)) continue;
+      await client.query(index.constraint === null
+        ? `DROP INDEX ${qualified({ schema: table.schema, name: index.name })}`
+        : `ALTER TABLE ${qualified(table)} DROP CONSTRAINT ${quoteIdent(index.constraint)}`);
+      dropped.push(droppedIndex(table, index));
+    }
+    return dropped;
+  });
+}
+
+function isCandidate(index: FoundIndex, arbiter: string[] | undefined): boolean {
+  if (index.referencedBy.length > 0) return false;
+  if (index.constraint !== null && index.constraintKind !== 'u') return false;
+  return !(index.unique && arbiter !== undefined && sameSet(index.columns, arbiter));
+}
+
+function sameSet(a: string[], b: string[]): boolean {
+  return a.length === b.length && a.every((name) => b.includes(name));
+}
+
+function droppedForeignKey(key: FoundForeignKey): DroppedObject {
+  return {
+    kind: 'foreign_key', schema: key.schema, table: key.table, name: key.name, definition: key.definition,
+    references: { schema: key.refSchema, name: key.refTable }, ...(key.comment !== null && { comment: key.comment }),
+  };
+}
+
+function droppedIndex(table: TableName, index: FoundIndex): DroppedObject {
+  const shared = { schema: table.schema, table: table.name, ...(index.clustered && { clustered: true }), ...(index.statistics && { statistics: index.statistics }) };
+  if (index.constraint === null || index.constraintDefinition === null) {
+    return { ...shared, kind: 'index', name: index.name, definition: index.definition, ...(index.comment !== null && { comment: index.comment }) };
+  }
+  return {
+    ...shared, kind: 'unique', name: index.constraint, definition: index.constraintDefinition, indexDefinition: index.definition,
+    ...(index.constraintComment !== null && { comment: index.constraintComment }), ...(index.comment !== null && { indexComment: index.comment }),
+  };
+}
+
+/** Foreign keys from and to the table. Those of partitioned tables are left alone: their parts hang together. */
+function readForeignKeys(client: ClientBase, table: TableName): Promise<FoundForeignKey[]> {
+  return readRows<FoundForeignKey>(
+    client,
+    `SELECT f.conname AS name, n.nspname AS schema, c.relname AS "table", pg_catalog.pg_get_constraintdef(f.oid) AS definition,
+       pg_catalog.obj_description(f.oid, 'pg_constraint') AS comment, rn.nspname AS "refSchema", r.relname AS "refTable"
+     FROM pg_catalog.pg_constraint f
+     JOIN pg_catalog.pg_class c ON c.oid = f.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     JOIN pg_catalog.pg_class r ON r.oid = f.confrelid JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
+     WHERE f.contype = 'f' AND f.conparentid = 0 AND c.relkind = 'r' AND r.relkind = 'r' AND NOT c.relispartition AND NOT r.relispartition
+       AND ((n.nspname = $1 AND c.relname = $2) OR (rn.nspname = $1 AND r.relname = $2))
+     ORDER BY n.nspname, c.relname, f.conname`,
+    [table.schema, table.name],
+  );
+}
+
+async function mayDrop(client: ClientBase, table: TableName, key: FoundForeignKey, loading: TableName[]): Promise<boolean> {
+  const from = { schema: key.schema, name: key.table };
+  const other = sameTable(from, table) ? { schema: key.refSchema, name: key.refTable } : from;
+  if (sameTable(other, table) || loading.some((loaded) => sameTable(loaded, other))) return true;
+  const [found] = await readRows<{ empty: boolean }>(client, `SELECT NOT EXISTS (SELECT FROM ${qualified(other)}) AS empty`);
+  return found?.empty ?? false;
+}
+
+/** Complete, live, non-primary indexes of an ordinary table that nothing else needs. */
+function readIndexes(client: ClientBase, table: TableName): Promise<FoundIndex[]> {
+  return readRows<FoundIndex>(
+    client,
+    `SELECT x.relname AS name, pg_catalog.pg_get_indexdef(x.oid) AS definition, i.indisunique AS unique, i.indisclustered AS clustered,
+       (SELECT coalesce(json_agg(a.attname ORDER BY k.ordinal), '[]'::json) FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, ordinal)
+          LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0 WHERE k.ordinal <= i.indnkeyatts) AS columns,
+       u.conname AS constraint, u.contype AS "constraintKind", pg_catalog.pg_get_constraintdef(u.oid) AS "constraintDefinition",
+       pg_catalog.obj_description(x.oid, 'pg_class') AS comment, pg_catalog.obj_description(u.oid, 'pg_constraint') AS "constraintComment",
+       (SELECT json_agg(json_build_object('position', s.attnum, 'target', s.attstattarget) ORDER BY s.attnum)
+          FROM pg_catalog.pg_attribute s WHERE s.attrelid = x.oid AND s.attstattarget >= 0) AS statistics,
+       (SELECT coalesce(json_agg(f.conname), '[]'::json) FROM pg_catalog.pg_constraint f WHERE f.contype = 'f' AND f.conindid = x.oid) AS "referencedBy"
+     FROM pg_catalog.pg_index i
+     JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+     JOIN pg_catalog.pg_class t ON t.oid = i.indrelid AND t.relkind = 'r' AND NOT t.relispartition
+     JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+     LEFT JOIN pg_catalog.pg_constraint u ON u.conindid = x.oid AND u.contype IN ('p', 'u', 'x')
+     WHERE n.nspname = $1 AND t.relname = $2 AND NOT i.indisprimary AND NOT i.indisreplident AND i.indisvalid AND i.indisready AND i.indislive
+     ORDER BY x.relname`,
+    [table.schema, table.name],
+  );
+}

@@ -1,0 +1,146 @@
+import type { ClientBase } from 'pg';
+import { MigrationError } from '../../../migration/errors';
+import { readRows, withEmptySearchPath } from './catalog';
+import { toMigrationError } from './errors';
+import { displayName, quoteIdent, quoteLiteral, qualified, type TableName } from './sql';
+import type { DroppedObject } from './dropped-object';
+
+/**
+ * Makes a dropped object again and proves it equal by deparsing it. Repeatable: an equal object is left, an invalid index is made anew,
+ * a foreign key that was added but not validated is validated. Order: indexes and unique constraints first, then foreign keys, then triggers.
+ * @throws MigrationError `MAPPING_INVALID` when another object has the name; `ROW_REFUSED` (SQLSTATE 23505, 23503) when rows break it.
+ */
+export function rebuild(client: ClientBase, object: DroppedObject): Promise<void> {
+  const place = `${object.kind.replace('_', ' ')} ${object.name} of ${object.schema}.${object.table}`;
+  return withEmptySearchPath(client, async () => {
+    try {
+      if (object.kind === 'index') await rebuildIndex(client, object, object.name, object.definition, object.comment, place);
+      else if (object.kind === 'unique') await rebuildUnique(client, object, place);
+      else if (object.kind === 'foreign_key') await rebuildForeignKey(client, object, place);
+      else await restoreTrigger(client, object);
+    } catch (error) {
+      throw toMigrationError(error, place);
+    }
+  });
+}
+
+interface IndexState { definition: string; valid: boolean; constraint: string | null }
+
+async function readIndex(client: ClientBase, schema: string, name: string): Promise<IndexState | null> {
+  const [found] = await readRows<IndexState>(
+    client,
+    `SELECT pg_catalog.pg_get_indexdef(x.oid) AS definition, i.indisvalid AND i.indisready AS valid,
+       (SELECT u.conname FROM pg_catalog.pg_constraint u WHERE u.conindid = x.oid AND u.contype IN ('p', 'u', 'x')) AS constraint
+     FROM pg_catalog.pg_class x JOIN pg_catalog.pg_namespace n ON n.oid = x.relnamespace JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid
+     WHERE n.nspname = $1 AND x.relname = $2`,
+    [schema, name],
+  );
+  return found ?? null;
+}
+
+async function rebuildIndex(client: ClientBase, object: DroppedObject, name: string, definition: string, comment: string | undefined, place: string): Promise<void> {
+  const index = { schema: object.schema, name };
+  const found = await readIndex(client, object.schema, name);
+  if (found && found.definition !== definition) throw different(place, found.definition, definition);
+  if (found && !found.valid) await client.query(`DROP INDEX ${qualified(index)}`);
+  if (!found?.valid) await client.query(definition);
+  if (comment !== undefined) await client.query(`COMMENT ON INDEX ${qualified(index)} IS ${quoteLiteral(comment)}`);
+  if (object.clustered) await client.query(`ALTER TABLE ${qualified(tableOf(object))} CLUSTER ON ${quoteIdent(name)}`);
+  for (const { position, target } of object.statistics ?? []) {
+    await client.query(`ALTER INDEX ${qualified(index)} ALTER COLUMN ${Math.trunc(position)} SET STATISTICS ${Math.trunc(target)}`);
+  }
+  const made = await readIndex(client, object.schema, name);
+  if (!made?.valid || made.definition !== definition) throw notEqual(place);
+}
+
+/** The unique index first, then the constraint on top of it: only the second needs the strong lock, and only for a moment. */
+async function rebuildUnique(client: ClientBase, object: DroppedObject, place: string): Promise<void> {
+  const table = tableOf(object);
+  const existing = await readConstraint(client, table, object.name);
+  if (existing && existing.definition !== object.definition) throw different(place, existing.definition, object.definition);
+  if (!existing) {
+    await rebuildIndex(client, { ...object, clustered: false }, object.name, object.indexDefinition ?? '', object.indexComment, place);
+    const timing = /\b(DEFERRABLE( INITIALLY DEFERRED)?)$/.exec(object.definition)?.[1] ?? '';
+    await client.query(`ALTER TABLE ${qualified(table)} ADD CONSTRAINT ${quoteIdent(object.name)} UNIQUE USING INDEX ${quoteIdent(object.name)} ${timing}`);
+  }
+  if (object.comment !== undefined) await commentOnConstraint(client, table, object.name, object.comment);
+  if (object.clustered) await client.query(`ALTER TABLE ${qualified(table)} CLUSTER ON ${quoteIdent(object.name)}`);
+  if ((await readConstraint(client, table, object.name))?.definition !== object.definition) throw notEqual(place);
+}
+
+/** NOT VALID first: new rows are checked from then on; the check of all rows comes after, with a lock that lets others write. */
+async function rebuildForeignKey(client: ClientBase, object: DroppedObject, place: string): Promise<void> {
+  const table = tableOf(object);
+  const wantsValid = !/\bNOT (VALID|ENFORCED)$/.test(object.definition);
+  const existing = await readConstraint(client, table, object.name);
+  if (existing && withoutValidity(existing.definition) !== withoutValidity(object.definition)) throw different(place, existing.definition, object.definition);
+  if (!existing) {
+    await client.query(`ALTER TABLE ${qualified(table)} ADD CONSTRAINT ${quoteIdent(object.name)} ${object.definition}${wantsValid ? ' NOT VALID' : ''}`);
+  }
+  if (wantsValid && !existing?.validated) await client.query(`ALTER TABLE ${qualified(table)} VALIDATE CONSTRAINT ${quoteIdent(object.name)}`);
+  if (object.comment !== undefined) await commentOnConstraint(client, table, object.name, object.comment);
+  const made = await readConstraint(client, table, object.name);
+  if (made?.definition !== object.definition && !(made?.validated && withoutValidity(object.definition) === made.definition)) throw notEqual(place);
+}
+
+function withoutValidity(definition: string): string {
+  return definition.replace(/ NOT VALID$/, '');
+}
+
+interface ConstraintState { definition: string; validated: boolean }
+
+async function readConstraint(client: ClientBase, table: TableName, name: string): Promise<ConstraintState | null> {
+  const [found] = await readRows<ConstraintState>(
+    client,
+    `SELECT pg_catalog.pg_get_constraintdef(k.oid) AS definition, k.convalidated AS validated
+     FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class t ON t.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+     WHERE n.nspname = $1 AND t.relname = $2 AND k.conname = $3`,
+    [table.schema, table.name, name],
+  );
+  return found ?? null;
+}
+
+async function commentOnConstraint(client: ClientBase, table: TableName, name: string, comment: string): Promise<void> {
+  await client.query(`COMMENT ON CONSTRAINT ${quoteIdent(name)} ON ${qualified(table)} IS ${quoteLiteral(comment)}`);
+}
+
+/**
+ * Keeps the table's own triggers off during the load: they would change or multiply rows. Each is turned off by name, so that checks of foreign keys stay on.
+ * Run it in a transaction that also stores the answer; `rebuild` turns them on again as they were.
+ * @throws MigrationError `PRIVILEGE_MISSING` when there are triggers and the user does not own the table.
+ */
+export async function disableTriggers(client: ClientBase, table: TableName): Promise<DroppedObject[]> {
+  const triggers = await readRows<{ name: string; state: string; owned: boolean; owner: string }>(
+    client,
+    `SELECT g.tgname AS name, g.tgenabled AS state, pg_catalog.pg_has_role(t.relowner, 'USAGE') AS owned, pg_catalog.pg_get_userbyid(t.relowner) AS owner
+     FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class t ON t.oid = g.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+     WHERE n.nspname = $1 AND t.relname = $2 AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') ORDER BY g.tgname`,
+    [table.schema, table.name],
+  );
+  const foreign = triggers.find((trigger) => !trigger.owned);
+  if (foreign) {
+    throw new MigrationError(
+      'PRIVILEGE_MISSING',
+      `${displayName(table)} has triggers (${triggers.map((trigger) => trigger.name).join(', ')}) that must be off during the load, and only its owner may turn them off. Use a user that is a member of ${foreign.owner}, or turn them off yourself.`,
+    );
+  }
+  for (const trigger of triggers) await client.query(`ALTER TABLE ${qualified(table)} DISABLE TRIGGER ${quoteIdent(trigger.name)}`);
+  return triggers.map((trigger) => ({ kind: 'trigger', schema: table.schema, table: table.name, name: trigger.name, definition: trigger.state }));
+}
+
+async function restoreTrigger(client: ClientBase, object: DroppedObject): Promise<void> {
+  const mode = object.definition === 'A' ? 'ENABLE ALWAYS' : object.definition === 'R' ? 'ENABLE REPLICA' : 'ENABLE';
+  await client.query(`ALTER TABLE ${qualified(tableOf(object))} ${mode} TRIGGER ${quoteIdent(object.name)}`);
+}
+
+function tableOf(object: DroppedObject): TableName {
+  return { schema: object.schema, name: object.table };
+}
+
+function different(place: string, found: string, wanted: string): MigrationError {
+  return new MigrationError('MAPPING_INVALID', `${place}: something else has this name: ${found}. Expected: ${wanted}. Rename or drop it, then go on.`);
+}
+
+function notEqual(place: string): MigrationError {
+  return new MigrationError('INTERNAL', `${place}: what was built differs from what was dropped. Please report it.`);
+}

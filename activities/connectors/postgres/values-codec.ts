@@ -1,0 +1,77 @@
+import type { Value, ValueKind } from '../../../migration/value';
+
+/**
+ * PostgreSQL's text output (session settings of system.ts) to and from neutral values.
+ * Both directions are exact: `valueToText(kind, textToValue(kind, text))` means the same value to the server.
+ */
+export function textToValue(kind: ValueKind, text: string | null): Value {
+  if (text === null) return null;
+  switch (kind) {
+    case 'boolean': return text === 't' || text === 'true';
+    case 'integer': return BigInt(text);
+    case 'float': return Number(text);
+    case 'bytes': return bytesOf(text);
+    case 'instant': return instantOf(text);
+    case 'datetime': return datetimeOf(text);
+    default: return text;
+  }
+}
+
+/** The text that the server reads as this value; null for NULL. */
+export function valueToText(kind: ValueKind, value: Value): string | null {
+  if (value === null) return null;
+  switch (kind) {
+    case 'boolean': return value === true ? 't' : 'f';
+    case 'float': return Object.is(value, -0) ? '-0' : String(value);
+    case 'bytes': return `\\x${Buffer.from(value as Uint8Array).toString('hex')}`;
+    default: return typeof value === 'string' ? value : String(value);
+  }
+}
+
+function bytesOf(text: string): Uint8Array {
+  if (text.startsWith('\\x')) return new Uint8Array(Buffer.from(text.slice(2), 'hex'));
+  throw new Error('bytea in hex form expected: bytea_output is set for every session');
+}
+
+// `2026-01-02 03:04:05.123+00`: only four-digit years of our era have the neutral form.
+const REGULAR = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?(\+00)?$/;
+
+function instantOf(text: string): string {
+  return REGULAR.test(text) ? `${text.slice(0, 10)}T${text.slice(11, -3)}Z` : text;
+}
+
+function datetimeOf(text: string): string {
+  return REGULAR.test(text) ? `${text.slice(0, 10)}T${text.slice(11)}` : text;
+}
+
+const ESCAPES: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
+
+/** One row of COPY text (without its line end): a raw tab always separates, NULL is `\N`. */
+export function parseCopyTextRow(line: string): (string | null)[] {
+  const fields: (string | null)[] = line.split('\t');
+  if (!line.includes('\\')) return fields;
+  for (let i = 0; i < fields.length; i += 1) {
+    const field = fields[i];
+    if (field === '\\N') fields[i] = null;
+    else if (field?.includes('\\')) fields[i] = field.replace(/\\(.)/gs, (_, char: string) => ESCAPES[char] ?? char);
+  }
+  return fields;
+}
+
+const NEEDS_ESCAPE = /[\\\n\r\t]/;
+
+/** One row of COPY text, line end included. */
+export function formatCopyTextRow(fields: readonly (string | null)[]): string {
+  let line = '';
+  for (let i = 0; i < fields.length; i += 1) {
+    if (i > 0) line += '\t';
+    const field = fields[i];
+    if (field === null || field === undefined) line += '\\N';
+    else line += NEEDS_ESCAPE.test(field) ? escapeField(field) : field;
+  }
+  return `${line}\n`;
+}
+
+function escapeField(field: string): string {
+  return field.replace(/[\\\n\r\t]/g, (char) => (char === '\\' ? '\\\\' : char === '\n' ? '\\n' : char === '\r' ? '\\r' : '\\t'));
+}

@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import type { Encoding } from '../migration/batch';
+import type { DatasetDescription } from '../migration/connector';
+import { MigrationError } from '../migration/errors';
+import { compileMapping, type Mapping } from '../migration/mapping';
+import { canonicalJson } from '../migration/plan/hash';
+import { fieldMappings } from '../migration/plan/transformations';
+import type { Column } from '../migration/value';
+import { describe } from './connectors/postgres/describe';
+import { binaryCodec } from './connectors/postgres/binary-codecs';
+import type { ActivityDependencies } from './dependencies';
+import type { DatasetContext } from './run-context';
+
+/** Both sides of a dataset as they are now, and the compiled way between them. */
+export interface DatasetMapping {
+  mapping: Mapping;
+  source: DatasetDescription;
+  target: DatasetDescription;
+  encoding: Encoding;
+  /** `mapping.read`, and behind it the key columns that no target column needs. */
+  readColumns: Column[];
+  /** Changes when columns, transforms or rules change: compared with the ledger's at every slice. */
+  digest: string;
+}
+
+/** Which systems the calling worker reaches; the other side is known from the control store. */
+export type Reach = 'both' | 'source' | 'target' | 'neither';
+
+/**
+ * Describes both sides and compiles the mapping.
+ * @throws MigrationError `MAPPING_INVALID` with every problem in the message; `OBJECT_MISSING`, `PRIVILEGE_MISSING`, `SQL_INVALID`.
+ */
+export async function openMapping(deps: ActivityDependencies, context: DatasetContext, reach: Reach = 'both'): Promise<DatasetMapping> {
+  const { name, targetTable } = context;
+  const stored = reach === 'both' ? null : await loadShape(context);
+  const source = stored && reach !== 'source' ? stored.source : await context.source.use((client) => describe(client, context.sourceSelection, `datasets.${name}.source`));
+  const target = stored && reach !== 'target' ? stored.target : await context.target.use((client) => describe(client, { table: quotedName(targetTable) }, `datasets.${name}.target`));
+  return compileDataset(deps, context, source, target);
+}
+
+interface Shape { source: DatasetDescription; target: DatasetDescription }
+
+/** Remembers both sides in the control store. Repeats overwrite. */
+export async function storeShape({ control, ref, name }: DatasetContext, { source, target }: Shape): Promise<void> {
+  await control.use((client) => client.query(
+    `INSERT INTO caravan.dataset_shape (migration, dataset, source, target) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (migration, dataset) DO UPDATE SET source = excluded.source, target = excluded.target`,
+    [ref.migration, name, JSON.stringify(source), JSON.stringify(target)],
+  ));
+}
+
+async function loadShape({ control, ref, name }: DatasetContext): Promise<Shape> {
+  const { rows } = await control.use((client) => client.query<Shape>('SELECT source, target FROM caravan.dataset_shape WHERE migration = $1 AND dataset = $2', [ref.migration, name]));
+  if (!rows[0]) throw new MigrationError('FENCED', `dataset ${name} has not been opened; start the migration again`);
+  return rows[0];
+}
+
+/** The mapping between descriptions that the caller already has. */
+export function compileDataset(deps: ActivityDependencies, context: Pick<DatasetContext, 'dataset' | 'name'>, source: DatasetDescription, target: DatasetDescription): DatasetMapping {
+  const { dataset, name } = context;
+  const mappings = fieldMappings(dataset, deps.transforms);
+  const compiled = compileMapping({
+    source: source.columns, target: target.columns, mappings, validation: dataset.validation,
+    accept: dataset.accept, catalog: deps.transforms, constants: deps.constants,
+  });
+  const errors = compiled.problems.filter((problem) => problem.severity === 'error');
+  if (!compiled.mapping || errors.length > 0) {
+    const lines = errors.map((problem) => `\n- ${problem.place}: ${problem.message}${problem.remedy ? ` ${problem.remedy}` : ''}`);
+    throw new MigrationError('MAPPING_INVALID', `dataset ${name} cannot be mapped:${lines.join('')}`);
+  }
+  const { mapping } = compiled;
+  const readColumns = [...mapping.read];
+  for (const key of source.key ?? []) {
+    const column = source.columns.find((candidate) => candidate.name === key);
+    if (column && !readColumns.some((read) => read.name === key)) readColumns.push(column);
+  }
+  return { mapping, source, target, readColumns, encoding: encodingFor(mapping, readColumns, source.key), digest: digestOf(deps, context, mapping, source.key) };
+}
+
+/**
+ * `pgcopy` when every column either passes as bytes or has a binary codec on both sides, keys included; else `values`.
+ * Bytes pass only between identical built-in types: other pairs load as garbage without an error.
+ */
+function encodingFor(mapping: Mapping, readColumns: readonly Column[], key: readonly string[] | null): Encoding {
+  const hasCodec = (column: Column | undefined): boolean => binaryCodec(column?.wireType) !== undefined;
+  const fieldsFit = mapping.fields.every((field) => {
+    const output = mapping.write[field.output];
+    if (field.passthrough && field.rules.length === 0) return output?.wireType !== undefined;
+    return hasCodec(output) && field.inputs.every((input) => hasCodec(mapping.read[input]));
+  });
+  // Without a key the quarantined content is all there is: it must be text.
+  const contentFits = key !== null || readColumns.every(hasCodec);
+  const keyFits = (key ?? []).every((name) => hasCodec(readColumns.find((column) => column.name === name)));
+  return fieldsFit && contentFits && keyFits ? 'pgcopy' : 'values';
+}
+
+function digestOf(deps: ActivityDependencies, { dataset }: Pick<DatasetContext, 'dataset'>, mapping: Mapping, key: string[] | null): string {
+  const shape = (columns: readonly Column[]) => columns.map((column) => [column.name, column.type]);
+  const userTransforms = dataset.transformations.length > 0 ? deps.transformsDigest : '';
+  return createHash('sha256').update(canonicalJson({
+    read: shape(mapping.read), write: shape(mapping.write), key, transformations: dataset.transformations, validation: dataset.validation,
+    source: dataset.source, target: dataset.target, onInvalid: dataset.on_invalid, accept: dataset.accept, userTransforms,
+  })).digest('hex');
+}
+
+function quotedName({ schema, table }: { schema: string; table: string }): string {
+  return `"${schema.replaceAll('"', '""')}"."${table.replaceAll('"', '""')}"`;
+}

@@ -1,0 +1,77 @@
+import type { BatchLimits } from '../migration/batch';
+import { MigrationError } from '../migration/errors';
+import type { StepOverrides } from '../migration/protocol';
+import { batchLimits, PostgresSource, rowText } from './connectors/postgres/source';
+import { compileKernel, type Kernel } from './connectors/postgres/kernel';
+import { PostgresSplitWriter } from './connectors/postgres/sink';
+import { mergeTarget } from './connectors/postgres/merge';
+import { openMapping, type DatasetMapping, type Reach } from './dataset-mapping';
+import type { ActivityDependencies } from './dependencies';
+import { loadDataset, type DatasetContext } from './run-context';
+import { loadDatasetRow, type DatasetRow, type SplitId } from './stores/ledger';
+import type { DatasetRef } from '../migration/protocol';
+
+/** A commit holds at most this many bytes of rows as read. */
+export const COMMIT_BYTES_MAX = 64 * 1024 * 1024;
+
+/** What the four stages of one dataset share. */
+export interface Pipeline extends DatasetMapping {
+  context: DatasetContext;
+  /** Null on a worker that does not reach the target. */
+  ledger: DatasetRow | null;
+  reader: PostgresSource;
+  /** The source's own text of a row's columns. */
+  textOf: typeof rowText;
+  kernel: Kernel;
+  limits: BatchLimits;
+  /** Rows per commit. */
+  commitRows: number;
+}
+
+/**
+ * Opens a dataset that `openDataset` has put into the ledger, and compares it with what the ledger recorded.
+ * `reach`: the sides that this worker needs; the ledger is known only where the target is.
+ * @throws MigrationError `SCHEMA_CHANGED` when columns, transforms or rules are no longer those that the copy began with; as `openMapping`.
+ */
+export async function openPipeline(deps: ActivityDependencies, input: DatasetRef, overrides: StepOverrides = {}, reach: Reach = 'both'): Promise<Pipeline> {
+  const context = await loadDataset(deps, input);
+  const mapping = await openMapping(deps, context, reach);
+  const reachesLedger = reach === 'both' || reach === 'target';
+  const ledger = reachesLedger ? await context.target.use((client) => loadDatasetRow(client, input.ref.migration, input.dataset)) : null;
+  if (reachesLedger && !ledger) throw new MigrationError('FENCED', `dataset ${input.dataset} is not open in the ledger of ${context.target.config.name}; start the migration again`);
+  if (ledger && ledger.mappingDigest !== mapping.digest) {
+    throw new MigrationError('SCHEMA_CHANGED', `dataset ${input.dataset}: columns, transforms or rules are not those that the copy began with. Put the table or the plan back as it was, then retry; rows written so far stay.`);
+  }
+  const { batch } = context.plan;
+  const place = `datasets.${input.dataset}.source`;
+  return {
+    ...mapping,
+    context,
+    ledger,
+    get reader() { return new PostgresSource(context.source, place); },
+    textOf: rowText,
+    kernel: compileKernel(mapping.encoding, mapping.mapping),
+    limits: batchLimits(overrides.batchSize ?? batch.batch_size),
+    commitRows: overrides.checkpointInterval ?? batch.checkpoint_interval,
+  };
+}
+
+/** Takes the fence of a split and opens the connection that writes it. */
+export function openWriter(pipeline: Pipeline, id: SplitId): Promise<PostgresSplitWriter> {
+  const { context, ledger, mapping, target } = pipeline;
+  if (!ledger) throw new MigrationError('INTERNAL', `dataset ${context.name}: only a worker that reaches the target can write`);
+  const table = { schema: context.targetTable.schema, name: context.targetTable.table };
+  const merges = ledger.base === 'foreign' && context.dataset.target.on_conflict === 'update';
+  const arbiter = context.dataset.target.key ?? target.key;
+  if (merges && !arbiter) throw new MigrationError('MAPPING_INVALID', `datasets.${context.name}.target: on_conflict: update needs a key; the table has none. Declare \`key\` and a unique index over it.`);
+  return PostgresSplitWriter.open(context.target, {
+    id,
+    epoch: ledger.epoch,
+    table,
+    columns: mapping.write,
+    sourceColumns: pipeline.readColumns.map((column) => column.name),
+    merge: merges && arbiter ? mergeTarget(table, arbiter, mapping.write) : null,
+    oneTransaction: !ledger.keyed && ledger.base === 'foreign',
+    failOnRefusal: context.dataset.on_invalid === 'fail',
+  });
+}

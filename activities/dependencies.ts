@@ -1,0 +1,55 @@
+import type { Logger } from 'pino';
+import type { System } from '../migration/connector';
+import type { TransformCatalog } from '../migration/transform';
+
+/** What the worker gives to every activity: built once per process in `workers/dependencies.ts`. */
+export interface ActivityDependencies {
+  systems: Systems;
+  plans: PlanFolder;
+  /** Built-in and user transforms by name. */
+  transforms: TransformCatalog;
+  /** Digest of the user transforms' source: pinned in the ledger per dataset. */
+  transformsDigest: string;
+  /** Values that transforms name but plans must not hold (salts): by name. */
+  constants: Readonly<Record<string, string>>;
+  engineVersion: string;
+  owners: OwnerLookup;
+  notifiers: Notifiers;
+  staging: StagingSettings;
+  /** Whether the namespace knows the search attributes; absent: it does not. */
+  searchAttributes?: boolean;
+  log: Logger;
+}
+
+/** Connections of this worker by name, opened on first use and kept. */
+export interface Systems {
+  /** @throws MigrationError `CONNECTION_UNKNOWN` with the names there are. */
+  open(connection: string): System;
+  /** Connections of this worker, sorted. */
+  names(): string[];
+  close(): Promise<void>;
+}
+
+export interface PlanFolder {
+  /** Text of the plan called `name` (`name`, `name.yaml`, `name.yml`, `name.json` in CARAVAN_PLANS). @throws MigrationError `PLAN_NOT_FOUND`. */
+  read(name: string): Promise<{ text: string; path: string }>;
+}
+
+/** Tells whether the workflow that holds a lease still lives. */
+export interface OwnerLookup {
+  state(workflowId: string, firstRunId: string): Promise<'running' | 'closed' | 'not_found'>;
+  namespace: string;
+  /** Base address of the Web UI for links, when known. */
+  uiUrl?: string;
+}
+
+export interface Notifiers {
+  /** @throws MigrationError `NOTIFY_FAILED` (transient). The payload holds no row values. */
+  send(target: { webhook?: string; command?: string }, payload: Record<string, unknown>): Promise<void>;
+}
+
+export interface StagingSettings {
+  folder: string;
+  /** 32 bytes: segments are encrypted (AES-256-GCM). Every worker of a staged migration holds the same. */
+  key: Buffer;
+}

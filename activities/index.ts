@@ -1,0 +1,54 @@
+import type { ControlActivities, CopyActivities } from '../migration/protocol';
+import { admit } from './admit';
+import { analyzeSchema } from './analyze-schema';
+import { closeDataset } from './close-dataset';
+import { closeRun } from './close-run';
+import { compareCounts } from './compare-counts';
+import { compareRows } from './compare-rows';
+import { compareSample } from './compare-sample';
+import { copyGeneration } from './copy-generation';
+import { copySplit } from './copy-split';
+import { createSchema } from './create-schema';
+import type { ActivityDependencies } from './dependencies';
+import { notify } from './notify';
+import { openDataset } from './open-dataset';
+import { readBatch } from './read-batch';
+import { recordApproval } from './record-approval';
+import { recordStatus } from './record-status';
+import { runChecks } from './run-checks';
+import { settleReferences } from './settle-references';
+import { takeInventory } from './take-inventory';
+import { transformBatch } from './transform-batch';
+import { validateBatch } from './validate-batch';
+import { watchProgress } from './watch-progress';
+import { writeBatch } from './write-batch';
+
+export type Activities = ControlActivities & CopyActivities;
+
+/** Every activity under the name it is registered by. One line per activity. */
+export function createActivities(deps: ActivityDependencies): Activities {
+  return {
+    admit: (input) => admit(deps, input),
+    recordStatus: (input) => recordStatus(deps, input),
+    recordApproval: (input) => recordApproval(deps, input),
+    closeRun: (input) => closeRun(deps, input),
+    notify: (input) => notify(deps, input),
+    watchProgress: (input) => watchProgress(deps, input),
+    runChecks: (input) => runChecks(deps, input),
+    takeInventory: (ref) => takeInventory(deps, ref),
+    analyzeSchema: (ref) => analyzeSchema(deps, ref),
+    createSchema: (ref) => createSchema(deps, ref),
+    openDataset: (input) => openDataset(deps, input),
+    copySplit: (input) => copySplit(deps, input),
+    copyGeneration: (input) => copyGeneration(deps, input),
+    readBatch: (input) => readBatch(deps, input),
+    transformBatch: (input) => transformBatch(deps, input),
+    validateBatch: (input) => validateBatch(deps, input),
+    writeBatch: (input) => writeBatch(deps, input),
+    closeDataset: (input) => closeDataset(deps, input),
+    settleReferences: (input) => settleReferences(deps, input),
+    compareCounts: (input) => compareCounts(deps, input),
+    compareSample: (input) => compareSample(deps, input),
+    compareRows: (input) => compareRows(deps, input),
+  };
+}

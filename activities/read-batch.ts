@@ -1,0 +1,45 @@
+import type { Batch } from '../migration/batch';
+import type { SourceBatch } from '../migration/connector';
+import type { SegmentInput, SegmentRef } from '../migration/protocol';
+import type { KeyText, SplitBounds } from '../migration/split';
+import { COMMIT_BYTES_MAX, openPipeline, type Pipeline } from './dataset-pipeline';
+import type { ActivityDependencies } from './dependencies';
+import { withHeartbeat } from './heartbeat';
+import { StagingStore } from './staging-store';
+
+/** Stage 1: batches of one split after `cursor`, in key order. */
+export function readRows(pipeline: Pipeline, bounds: SplitBounds, cursor: KeyText | null, signal: AbortSignal): AsyncIterable<SourceBatch> {
+  const { context, readColumns, source, encoding, limits } = pipeline;
+  return pipeline.reader.read({ selection: context.sourceSelection, columns: readColumns, key: source.key, bounds, cursor, encoding, limits, signal });
+}
+
+/**
+ * Staged mode: reads the rows of the split's next commit into the staging store. Null when the split is done.
+ * Needs the source and the staging folder, not the target. Repeating it reads the same rows.
+ */
+export async function readBatch(deps: ActivityDependencies, input: SegmentInput): Promise<SegmentRef | null> {
+  const pipeline = await openPipeline(deps, input, input.overrides, 'source');
+  const store = new StagingStore(deps.staging, input.ref.migration);
+  const split = { dataset: input.dataset, generation: input.generation, ordinal: input.ordinal };
+  const checkpoint = await store.checkpoint(split);
+  if (checkpoint.done) return null;
+  return withHeartbeat({ split: input.ordinal }, async () => {
+    const stop = new AbortController();
+    const batches: Batch[] = [];
+    let { cursor } = checkpoint;
+    let rows = 0;
+    let bytes = 0;
+    let last = true;
+    for await (const { batch, endCursor } of readRows(pipeline, checkpoint, checkpoint.cursor, stop.signal)) {
+      if (rows >= pipeline.commitRows || bytes >= COMMIT_BYTES_MAX) {
+        last = false;
+        break;
+      }
+      batches.push(batch);
+      rows += batch.rowCount;
+      bytes += batch.byteCount;
+      cursor = endCursor ?? cursor;
+    }
+    return store.write({ ...split, commitNo: checkpoint.commitNo + 1, stage: 'read', rows, last }, { batches, rejections: [], cursor });
+  });
+}

@@ -1,0 +1,60 @@
+/** Rows fall into this many buckets by the first two bytes of their key's digest. */
+export const BUCKETS = 65_536;
+/** A digest: 128 bits as four 32-bit words, least significant first. */
+export const DIGEST_WORDS = 4;
+
+/**
+ * One side of a comparison in constant memory (1.3 MB): per bucket the number of rows and the sum of their digests modulo 2^128.
+ * Free of order; duplicates count (an XOR would cancel them out).
+ */
+export class BucketDigests {
+  readonly counts = new Uint32Array(BUCKETS);
+  private readonly sums = new Uint32Array(BUCKETS * DIGEST_WORDS);
+  rows = 0;
+
+  add(bucket: number, digest: Uint32Array): void {
+    this.rows += 1;
+    this.counts[bucket] = (this.counts[bucket] ?? 0) + 1;
+    const at = bucket * DIGEST_WORDS;
+    let carry = 0;
+    for (let word = 0; word < DIGEST_WORDS; word += 1) {
+      // Below 2^34: exact in a double.
+      const sum = (this.sums[at + word] ?? 0) + (digest[word] ?? 0) + carry;
+      this.sums[at + word] = sum;
+      carry = sum > 0xffffffff ? 1 : 0;
+    }
+  }
+
+  /** Buckets in which the two sides hold different rows, in order. Buckets that agree hold equal rows. */
+  differing(other: BucketDigests): number[] {
+    const found: number[] = [];
+    for (let bucket = 0; bucket < BUCKETS; bucket += 1) if (!this.sameBucket(other, bucket)) found.push(bucket);
+    return found;
+  }
+
+  private sameBucket(other: BucketDigests, bucket: number): boolean {
+    if (this.counts[bucket] !== other.counts[bucket]) return false;
+    const at = bucket * DIGEST_WORDS;
+    for (let word = at; word < at + DIGEST_WORDS; word += 1) if (this.sums[word] !== other.sums[word]) return false;
+    return true;
+  }
+}
+
+/** Cuts buckets into groups whose rows, by `counts`, stay within `rowsMax` per group; a bucket larger than that is a group alone. */
+export function groupBuckets(buckets: readonly number[], counts: Uint32Array, rowsMax: number): Set<number>[] {
+  const groups: Set<number>[] = [];
+  let group = new Set<number>();
+  let rows = 0;
+  for (const bucket of buckets) {
+    const more = counts[bucket] ?? 0;
+    if (group.size > 0 && rows + more > rowsMax) {
+      groups.push(group);
+      group = new Set();
+      rows = 0;
+    }
+    group.add(bucket);
+    rows += more;
+  }
+  if (group.size > 0) groups.push(group);
+  return groups;
+}

@@ -1,0 +1,69 @@
+import { appendCanonical, CanonicalBytes, hash128, type CanonicalPolicy } from '../../migration/canonical';
+import type { Column, Value } from '../../migration/value';
+import { BUCKETS, DIGEST_WORDS } from './bucket-digests';
+
+/** How one column of the target is compared. */
+interface ComparedColumn { column: Column; policy: CanonicalPolicy; normalize: ((value: Value) => Value) | null }
+
+/**
+ * 128-bit digests of target rows over the canonical form of values. What the target's type alone changes about a value is no difference: blanks
+ * that pad char(n), the scale that numeric(p,s) fixes, the precision of real. A scale that the target would have kept is significant.
+ */
+export class RowDigester {
+  private readonly columns: ComparedColumn[];
+  private readonly bytes = new CanonicalBytes();
+  private readonly words = new Uint32Array(DIGEST_WORDS);
+
+  constructor(columns: readonly Column[]) {
+    this.columns = columns.map((column) => ({ column, policy: { decimalScale: /^numeric\(/.test(column.type) ? 'ignore' : 'exact' }, normalize: normalizerOf(column) }));
+  }
+
+  /** Digest of the columns at `positions`; of all columns when absent. */
+  digest(row: readonly Value[], positions?: readonly number[]): Digest {
+    this.bytes.length = 0;
+    if (positions) for (const at of positions) this.append(row[at] ?? null, at);
+    else for (let at = 0; at < this.columns.length; at += 1) this.append(row[at] ?? null, at);
+    hash128(this.bytes.bytes, this.bytes.length, this.words);
+    return new Digest(this.words);
+  }
+
+  /** Whether both values are the same in this column. */
+  same(a: Value, b: Value, at: number): boolean {
+    return this.formOf(a, at) === this.formOf(b, at);
+  }
+
+  private formOf(value: Value, at: number): string {
+    this.bytes.length = 0;
+    this.append(value, at);
+    return Buffer.from(this.bytes.bytes.buffer, 0, this.bytes.length).toString('latin1');
+  }
+
+  private append(value: Value, at: number): void {
+    const compared = this.columns[at];
+    if (!compared) return;
+    const { column, policy, normalize } = compared;
+    appendCanonical(this.bytes, column.kind, normalize && value !== null ? normalize(value) : value, policy);
+  }
+}
+
+/** 128 bits. */
+export class Digest {
+  readonly words: Uint32Array;
+  /** The same, as a string that can be a key. */
+  readonly text: string;
+
+  constructor(words: Uint32Array) {
+    this.words = words.slice();
+    this.text = Buffer.from(this.words.buffer).toString('latin1');
+  }
+
+  get bucket(): number {
+    return (this.words[0] ?? 0) % BUCKETS;
+  }
+}
+
+function normalizerOf(column: Column): ((value: Value) => Value) | null {
+  if (column.kind === 'text' && /^(character\(|character$|bpchar)/.test(column.type)) return (value) => (typeof value === 'string' ? value.replace(/ +$/, '') : value);
+  if (column.kind === 'float' && column.type === 'real') return (value) => (typeof value === 'number' ? Math.fround(value) : value);
+  return null;
+}

@@ -1,0 +1,137 @@
+import type { Client } from 'pg';
+import type { Reason } from '../../migration/batch';
+import type { KeyText } from '../../migration/split';
+import { copyOut } from '../connectors/postgres/copy-out';
+import { toMigrationError } from '../connectors/postgres/errors';
+import { rowsOf, textRow } from '../connectors/postgres/source';
+import { columnList, quoteLiteral } from '../connectors/postgres/sql';
+import type { PostgresSystem } from '../connectors/postgres/system';
+import type { AbsenceTaker } from './known-absences';
+import type { Digest, RowDigester } from './row-digest';
+import { decodeRow, keyTextOf, targetFrom, type DatasetSides } from './dataset-sides';
+import type { ExpectedRow, FoundRow } from './difference-finder';
+import type { Value } from '../../migration/value';
+
+const LIMITS = { rowsMax: 2_000, bytesMax: 4 * 1024 * 1024 };
+
+/** A connection that sees one moment of its database for as long as `work` runs. Rows hidden by row security are an error, never silently absent. */
+export async function withSnapshot<T>(system: PostgresSystem, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = await system.connect();
+  try {
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off');
+    return await work(client);
+  } catch (error) {
+    throw toMigrationError(error, `connection ${system.config.name}`);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** A source row that the rules refuse although quarantine does not hold it, or that cannot be read. */
+export interface RejectedRow { content: (string | null)[]; sourceKey: KeyText | null; reasons: Reason[] }
+
+export type SourceRow =
+  | { state: 'expected'; row: ExpectedRow; digest: Digest; bucket: number; bytes: number }
+  | { state: 'explained' }
+  | { state: 'rejected'; row: RejectedRow };
+
+/**
+ * Every selected source row with what the target should hold for it. Order is the server's; memory is a few chunks.
+ * `tail` narrows the SELECT (its table is called caravan_source).
+ */
+export async function* readExpected(client: Client, sides: DatasetSides, digester: RowDigester, absences: AbsenceTaker, signal: AbortSignal, tail = ''): AsyncGenerator<SourceRow[]> {
+  for await (const chunk of copyOut(client, await sourceCopy(client, sides, tail), 'text', LIMITS, signal)) {
+    const answer: SourceRow[] = [];
+    const values: Value[][] = [];
+    const contents: (string | null)[][] = [];
+    const averageBytes = chunk.data.length / chunk.rowCount;
+    for (let at = 0; at < chunk.rowCount; at += 1) {
+      const content = textRow(chunk, at);
+      try {
+        values.push(decodeRow(sides.sourceColumns, content));
+        contents.push(content);
+      } catch {
+        answer.push({ state: 'rejected', row: { content, sourceKey: rawKey(sides, content), reasons: [{ rule: 'unreadable' }] } });
+      }
+    }
+    const mapped = sides.mapRows(values);
+    for (const { row, reasons } of mapped.rejections) {
+      const sourceKey = keyTextOf(sides, values[row] ?? []);
+      const explained = absences.takesKey(sourceKey) || (sourceKey === null && absences.takesRefused());
+      answer.push(explained ? { state: 'explained' } : { state: 'rejected', row: { content: contents[row] ?? [], sourceKey, reasons } });
+    }
+    mapped.rows.forEach((row, at) => {
+      const from = mapped.origin?.[at] ?? at;
+      answer.push(expectedRow(sides, digester, absences, row, values[from] ?? [], contents[from] ?? [], averageBytes));
+    });
+    yield answer;
+  }
+}
+
+async function sourceCopy(client: Client, sides: DatasetSides, tail: string): Promise<string> {
+  const columns = columnList(sides.sourceColumns.map((column) => column.name));
+  return `COPY (SELECT ${columns} FROM (${await rowsOf(client, sides.ctx.sourceSelection)}) caravan_source ${tail}) TO STDOUT`;
+}
+
+/** A source row as it is now. */
+export interface RawRow { content: (string | null)[]; values: Value[]; key: KeyText }
+
+/**
+ * The source rows with these keys that the plan selects, in the source's own key order. Keys that are not found are absent from the answer.
+ * For a few hundred keys at a time; needs a dataset with a key.
+ */
+export async function readByKeys(client: Client, sides: DatasetSides, keys: readonly KeyText[], signal: AbortSignal): Promise<RawRow[]> {
+  const names = sides.sourceKey?.map((at) => sides.sourceColumns[at]?.name ?? '') ?? [];
+  if (keys.length === 0 || names.length === 0) return [];
+  const list = keys.map((key) => `(${key.map((text) => quoteLiteral(text)).join(', ')})`).join(', ');
+  const tail = `WHERE (${columnList(names)}) IN (${list}) ORDER BY ${columnList(names)}`;
+  const found: RawRow[] = [];
+  for await (const chunk of copyOut(client, await sourceCopy(client, sides, tail), 'text', LIMITS, signal)) {
+    for (let at = 0; at < chunk.rowCount; at += 1) {
+      const content = textRow(chunk, at);
+      const values = decodeRow(sides.sourceColumns, content);
+      found.push({ content, values, key: keyTextOf(sides, values) ?? [] });
+    }
+  }
+  return found;
+}
+
+function expectedRow(sides: DatasetSides, digester: RowDigester, absences: AbsenceTaker, row: Value[], source: Value[], content: (string | null)[], bytes: number): SourceRow {
+  const sourceKey = keyTextOf(sides, source);
+  if (absences.takesKey(sourceKey)) return { state: 'explained' };
+  const digest = digester.digest(row);
+  if (absences.takesDigest(digest.text)) return { state: 'explained' };
+  const key = sides.targetKey ? digester.digest(row, sides.targetKey) : digest;
+  return {
+    state: 'expected', digest, bucket: key.bucket, bytes,
+    row: { key: key.text, digest: digest.text, values: row, content, sourceKey },
+  };
+}
+
+function rawKey(sides: DatasetSides, content: (string | null)[]): KeyText | null {
+  return sides.sourceKey?.map((at) => content[at] ?? '') ?? null;
+}
+
+export type TargetRow =
+  | { state: 'found'; row: FoundRow; digest: Digest; bucket: number }
+  | { state: 'unreadable' };
+
+/** Every row of the target table (those of `where`), written columns only, as text of the server decoded to neutral values. */
+export async function* readFound(client: Client, sides: DatasetSides, digester: RowDigester, signal: AbortSignal, where = ''): AsyncGenerator<TargetRow[]> {
+  const sql = `COPY (SELECT ${columnList(sides.targetColumns.map((column) => column.name))} FROM ${await targetFrom(client, sides)} ${where}) TO STDOUT`;
+  for await (const chunk of copyOut(client, sql, 'text', LIMITS, signal)) {
+    const answer: TargetRow[] = [];
+    for (let at = 0; at < chunk.rowCount; at += 1) {
+      const content = textRow(chunk, at);
+      try {
+        const values = decodeRow(sides.targetColumns, content);
+        const digest = digester.digest(values);
+        const key = sides.targetKey ? digester.digest(values, sides.targetKey) : digest;
+        answer.push({ state: 'found', digest, bucket: key.bucket, row: { key: key.text, digest: digest.text, content } });
+      } catch {
+        answer.push({ state: 'unreadable' });
+      }
+    }
+    yield answer;
+  }
+}

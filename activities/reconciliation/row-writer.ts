@@ -1,0 +1,99 @@
+import type { ClientBase } from 'pg';
+import type { Column, Value } from '../../migration/value';
+import { sqlState } from '../connectors/postgres/errors';
+import { columnList, qualified, quoteIdent } from '../connectors/postgres/sql';
+import { valueToText } from '../connectors/postgres/values-codec';
+import type { DatasetSides } from './dataset-sides';
+
+/** PostgreSQL's limit of parameters is 65,535 per statement. */
+const PARAMETERS_MAX = 20_000;
+
+/** What the server answered to one row: null when it took it, else the SQLSTATE and the constraint's name. */
+export type RowAnswer = null | { sqlstate: string; constraint: string | null };
+
+function tableOf(sides: DatasetSides): string {
+  return qualified({ schema: sides.ctx.targetTable.schema, name: sides.ctx.targetTable.table });
+}
+
+function textsOf(columns: readonly Column[], values: readonly Value[]): (string | null)[] {
+  return columns.map((column, at) => valueToText(column.kind, values[at] ?? null));
+}
+
+/** `(a, b)` placeholders; the server infers each parameter's type from its column, so assignment rules hold: nothing is cut or cast. */
+function placeholders(rows: number, width: number): string {
+  const lines: string[] = [];
+  for (let row = 0; row < rows; row += 1) lines.push(`(${Array.from({ length: width }, (_, at) => `$${row * width + at + 1}`).join(', ')})`);
+  return lines.join(', ');
+}
+
+/**
+ * Inserts rows in the caller's transaction. When the server refuses some, they are found one by one; the rest goes in.
+ * Answers one entry per row, in order. Errors that are not about a row (lock, connection) are thrown.
+ */
+export async function insertRows(client: ClientBase, sides: DatasetSides, rows: readonly Value[][]): Promise<RowAnswer[]> {
+  const columns = sides.targetColumns;
+  const size = Math.max(1, Math.floor(PARAMETERS_MAX / Math.max(1, columns.length)));
+  const answers: RowAnswer[] = [];
+  for (let from = 0; from < rows.length; from += size) {
+    const part = rows.slice(from, from + size);
+    const answer = await tryInsert(client, sides, part);
+    if (answer === null) answers.push(...part.map(() => null));
+    else if (part.length === 1) answers.push(answer);
+    else for (const row of part) answers.push(await tryInsert(client, sides, [row]));
+  }
+  return answers;
+}
+
+async function tryInsert(client: ClientBase, sides: DatasetSides, rows: readonly Value[][]): Promise<RowAnswer> {
+  const columns = sides.targetColumns;
+  const overriding = columns.some((column) => column.identity === 'always') ? ' OVERRIDING SYSTEM VALUE' : '';
+  const sql = `INSERT INTO ${tableOf(sides)} (${columnList(columns.map((column) => column.name))})${overriding} VALUES ${placeholders(rows.length, columns.length)}`;
+  return attempt(client, () => client.query(sql, rows.flatMap((row) => textsOf(columns, row))));
+}
+
+/** Sets the named columns of the one row with this key. */
+export function updateRow(client: ClientBase, sides: DatasetSides, key: readonly (string | null)[], values: readonly Value[], names: readonly string[]): Promise<RowAnswer> {
+  const texts = textsOf(sides.targetColumns, values);
+  const parameters: (string | null)[] = [];
+  const place = (text: string | null): string => `$${parameters.push(text)}`;
+  const sets = names.map((name) => `${quoteIdent(name)} = ${place(texts[sides.targetColumns.findIndex((column) => column.name === name)] ?? null)}`);
+  const sql = `UPDATE ${tableOf(sides)} SET ${sets.join(', ')} WHERE ${keyCondition(sides, key, place)}`;
+  return attempt(client, () => client.query(sql, parameters));
+}
+
+/** Deletes the row with this key; answers null also when it was gone. */
+export function deleteByKey(client: ClientBase, sides: DatasetSides, key: readonly (string | null)[]): Promise<RowAnswer> {
+  const parameters: (string | null)[] = [];
+  const condition = keyCondition(sides, key, (text) => `$${parameters.push(text)}`);
+  return attempt(client, () => client.query(`DELETE FROM ${tableOf(sides)} WHERE ${condition}`, parameters));
+}
+
+/** Deletes exactly one of the rows whose written columns all have these texts. */
+export function deleteOneEqual(client: ClientBase, sides: DatasetSides, content: readonly (string | null)[]): Promise<RowAnswer> {
+  const table = tableOf(sides);
+  const conditions = sides.targetColumns.map((column, at) => `${quoteIdent(column.name)}::text IS NOT DISTINCT FROM $${at + 1}`);
+  return attempt(client, () => client.query(
+    `DELETE FROM ${table} WHERE (tableoid, ctid) = (SELECT tableoid, ctid FROM ${table} WHERE ${conditions.join(' AND ')} LIMIT 1)`, [...content]));
+}
+
+function keyCondition(sides: DatasetSides, key: readonly (string | null)[], place: (text: string | null) => string): string {
+  return (sides.targetKey ?? []).map((at, part) => {
+    const text = key[part] ?? null;
+    const name = quoteIdent(sides.targetColumns[at]?.name ?? '');
+    return text === null ? `${name} IS NULL` : `${name} = ${place(text)}`;
+  }).join(' AND ');
+}
+
+async function attempt(client: ClientBase, statement: () => Promise<unknown>): Promise<RowAnswer> {
+  await client.query('SAVEPOINT caravan_row');
+  try {
+    await statement();
+    await client.query('RELEASE SAVEPOINT caravan_row');
+    return null;
+  } catch (error) {
+    const sqlstate = sqlState(error);
+    if (sqlstate === null || !/^(22|23|44|P0)/.test(sqlstate)) throw error;
+    await client.query('ROLLBACK TO SAVEPOINT caravan_row');
+    return { sqlstate, constraint: (error as { constraint?: string }).constraint ?? null };
+  }
+}

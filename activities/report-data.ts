@@ -1,0 +1,76 @@
+import type { PoolClient } from 'pg';
+import type { Approval, CheckOutcome, CompareResult } from '../migration/protocol';
+import type { PostgresSystem } from './connectors/postgres/system';
+import { hasTable, readApprovals } from './stores/control-store';
+
+export interface ReportCheck { stage: string; at: string; outcome: CheckOutcome | CompareResult }
+/** Rows by dataset, first reason and state. A row counts once, under its first reason. */
+export interface ReportQuarantine { dataset: string; rule: string; column: string | null; state: string; rows: number }
+export interface ReportEvent { at: string; actor: string; event: string; body: Record<string, unknown> }
+/** Work done on one dataset's current generation. Instants are null before the first commit. */
+export interface ReportDataset { dataset: string; generation: number; commits: number; splits: number; firstCommitAt: string | null; lastCommitAt: string | null }
+
+/** What the control store knows about a migration, beyond its status. */
+export interface ControlEvidence { approvals: (Approval & { at: string })[]; checks: ReportCheck[]; audit: ReportEvent[] }
+/** What one target's ledger knows. */
+export interface LedgerEvidence { datasets: ReportDataset[]; quarantine: ReportQuarantine[] }
+
+const AUDIT_EVENTS_MAX = 500;
+
+/** Approvals, the latest outcome of every check, and the newest 500 audit events in order. Names and counts, never row values. Instants are ISO text. */
+export async function readControlEvidence(control: PostgresSystem, migration: string): Promise<ControlEvidence> {
+  const approvals = await readApprovals(control, migration);
+  return control.use(async (client) => {
+    const checks = await client.query<ReportCheck>(
+      `SELECT stage, ${isoText('at')}, outcome FROM (
+         SELECT DISTINCT ON (stage, name) id, stage, at, outcome FROM caravan.check_result WHERE migration = $1 ORDER BY stage, name, id DESC
+       ) latest ORDER BY id`, [migration]);
+    const audit = await client.query<ReportEvent>(
+      `SELECT ${isoText('at')}, actor, event, body FROM (
+         SELECT id, at, actor, event, body FROM caravan.audit WHERE migration = $1 ORDER BY id DESC LIMIT $2
+       ) newest ORDER BY id`, [migration, AUDIT_EVENTS_MAX]);
+    return { approvals: approvals.map((one) => ({ ...one, at: isoInstant(one.at) })), checks: checks.rows, audit: audit.rows };
+  });
+}
+
+/** Commits, timings and quarantine of all datasets that this target holds for the migration; nothing where there is no ledger yet. */
+export async function readLedgerEvidence(target: PostgresSystem, migration: string): Promise<LedgerEvidence> {
+  return target.use(async (client) => {
+    if (!(await hasTable(client, 'dataset'))) return { datasets: [], quarantine: [] };
+    return { datasets: await readDatasets(client, migration), quarantine: await readQuarantine(client, migration) };
+  });
+}
+
+async function readDatasets(client: PoolClient, migration: string): Promise<ReportDataset[]> {
+  const { rows } = await client.query<ReportDataset>(
+    `SELECT d.dataset, d.generation, coalesce(c.commits, 0)::int AS commits, coalesce(s.splits, 0)::int AS splits,
+            ${isoText('c.first_at', '"firstCommitAt"')}, ${isoText('c.last_at', '"lastCommitAt"')}
+     FROM caravan.dataset d
+     LEFT JOIN LATERAL (
+       SELECT count(*) AS commits, min(committed_at) AS first_at, max(committed_at) AS last_at
+       FROM caravan.commit WHERE migration = d.migration AND dataset = d.dataset AND generation = d.generation
+     ) c ON true
+     LEFT JOIN LATERAL (
+       SELECT count(*) AS splits FROM caravan.split WHERE migration = d.migration AND dataset = d.dataset AND generation = d.generation
+     ) s ON true
+     WHERE d.migration = $1 ORDER BY d.opened_at, d.dataset`, [migration]);
+  return rows;
+}
+
+async function readQuarantine(client: PoolClient, migration: string): Promise<ReportQuarantine[]> {
+  // Counts of an earlier generation went with its rows; only the current one is told.
+  const { rows } = await client.query<ReportQuarantine>(
+    `SELECT q.dataset, coalesce(q.reasons->0->>'rule', 'unknown') AS rule, q.reasons->0->>'column' AS "column", q.state, count(*)::int AS rows
+     FROM caravan.quarantine q JOIN caravan.dataset d USING (migration, dataset, generation)
+     WHERE q.migration = $1 GROUP BY 1, 2, 3, 4 ORDER BY 1, 5 DESC, 2, 3, 4`, [migration]);
+  return rows;
+}
+
+/** An instant as ISO text with milliseconds, under its own or the given name. The session's time zone is UTC. */
+function isoText(column: string, name = column): string {
+  return `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS ${name}`;
+}
+
+function isoInstant(text: string): string {
+  return text.includes('T') ? text : new Date(text.replace(' ', 'T').replace(/([+-]\d\d)$/, '$1:00')).toISOString();
+}

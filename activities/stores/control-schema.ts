@@ -1,0 +1,103 @@
+/**
+ * The control store: what a migration as a whole knows, in one PostgreSQL database per plan.
+ * Everything a run needs to carry on can be rebuilt from here and from the ledgers. Statements are idempotent; run them in one transaction.
+ */
+export const CONTROL_SCHEMA = `
+CREATE SCHEMA IF NOT EXISTS caravan;
+REVOKE ALL ON SCHEMA caravan FROM PUBLIC;
+
+CREATE TABLE IF NOT EXISTS caravan.migration (
+  name text PRIMARY KEY,
+  workflow_id text NOT NULL,
+  first_run_id text NOT NULL,
+  namespace text NOT NULL DEFAULT 'default',
+  lease bigint NOT NULL DEFAULT 1,
+  lease_seen_at timestamptz NOT NULL DEFAULT now(),
+  plan_hash text NOT NULL,
+  phase text NOT NULL DEFAULT 'preparation',
+  status text NOT NULL DEFAULT 'running',
+  status_detail text,
+  status_since timestamptz NOT NULL DEFAULT now(),
+  blocked jsonb NOT NULL DEFAULT '[]',
+  epoch bigint NOT NULL DEFAULT 0,
+  started_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  finished_at timestamptz,
+  -- A lease to validate gives the migration back as it found it.
+  purpose text NOT NULL DEFAULT 'migrate' CHECK (purpose IN ('migrate', 'validate')),
+  status_before text,
+  finished_before timestamptz
+);
+
+CREATE TABLE IF NOT EXISTS caravan.plan (
+  hash text PRIMARY KEY,
+  migration text NOT NULL,
+  body json NOT NULL,
+  admitted_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS caravan.connection_identity (
+  migration text NOT NULL,
+  connection text NOT NULL,
+  identity jsonb NOT NULL,
+  PRIMARY KEY (migration, connection)
+);
+
+CREATE TABLE IF NOT EXISTS caravan.step (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  lease bigint NOT NULL,
+  step text NOT NULL,
+  state text NOT NULL CHECK (state IN ('open', 'done', 'undone', 'failed', 'skipped')),
+  undo jsonb,
+  evidence jsonb,
+  opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  closed_at timestamptz
+);
+
+CREATE TABLE IF NOT EXISTS caravan.approval (
+  migration text NOT NULL,
+  gate text NOT NULL,
+  approved_by text NOT NULL,
+  role text,
+  reason text,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (migration, gate)
+);
+
+CREATE TABLE IF NOT EXISTS caravan.inventory (
+  migration text NOT NULL,
+  connection text NOT NULL,
+  taken_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  body jsonb NOT NULL,
+  PRIMARY KEY (migration, connection)
+);
+
+-- Both sides of a dataset as they were when its copy began: a worker that reaches one side only knows the other from here.
+CREATE TABLE IF NOT EXISTS caravan.dataset_shape (
+  migration text NOT NULL,
+  dataset text NOT NULL,
+  source jsonb NOT NULL,
+  target jsonb NOT NULL,
+  PRIMARY KEY (migration, dataset)
+);
+
+CREATE TABLE IF NOT EXISTS caravan.check_result (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  lease bigint NOT NULL,
+  stage text NOT NULL CHECK (stage IN ('before', 'after', 'counts', 'sample', 'rows')),
+  name text NOT NULL,
+  outcome jsonb NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE IF NOT EXISTS caravan.audit (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  actor text NOT NULL,
+  event text NOT NULL,
+  body jsonb NOT NULL DEFAULT '{}'
+);
+`;

@@ -1,0 +1,140 @@
+/**
+ * The ledger: progress and evidence of each dataset, in the target, in the same transactions as the rows.
+ * Column names outlive a deploy. Statements are idempotent; run them in one transaction.
+ */
+export const LEDGER_SCHEMA = `
+CREATE SCHEMA IF NOT EXISTS caravan;
+REVOKE ALL ON SCHEMA caravan FROM PUBLIC;
+
+CREATE TABLE IF NOT EXISTS caravan.dataset (
+  migration text NOT NULL,
+  dataset text NOT NULL,
+  generation int NOT NULL,
+  epoch bigint NOT NULL DEFAULT 0,
+  fence bigint NOT NULL DEFAULT 0,
+  state text NOT NULL CHECK (state IN ('open', 'copied', 'closed')),
+  keyed boolean NOT NULL,
+  source_key text[],
+  base text NOT NULL CHECK (base IN ('empty', 'foreign')),
+  target_schema text NOT NULL,
+  target_table text NOT NULL,
+  plan_hash text NOT NULL,
+  mapping_digest text NOT NULL,
+  engine_version text NOT NULL,
+  rows_estimate bigint NOT NULL DEFAULT 0,
+  opened_at timestamptz NOT NULL DEFAULT now(),
+  closed_at timestamptz,
+  PRIMARY KEY (migration, dataset)
+);
+
+CREATE TABLE IF NOT EXISTS caravan.split (
+  migration text NOT NULL,
+  dataset text NOT NULL,
+  generation int NOT NULL,
+  ordinal int NOT NULL,
+  after_key text[],
+  upto_key text[],
+  cursor_key text[],
+  fence bigint NOT NULL DEFAULT 0,
+  holder_pid int,
+  holder_started timestamptz,
+  commit_no bigint NOT NULL DEFAULT 0,
+  read_rows bigint NOT NULL DEFAULT 0,
+  written_rows bigint NOT NULL DEFAULT 0,
+  unchanged_rows bigint NOT NULL DEFAULT 0,
+  quarantined_rows bigint NOT NULL DEFAULT 0,
+  filtered_rows bigint NOT NULL DEFAULT 0,
+  done boolean NOT NULL DEFAULT false,
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (migration, dataset, generation, ordinal),
+  CONSTRAINT split_accounted CHECK (read_rows = written_rows + unchanged_rows + quarantined_rows + filtered_rows)
+);
+
+CREATE TABLE IF NOT EXISTS caravan.commit (
+  migration text NOT NULL,
+  dataset text NOT NULL,
+  generation int NOT NULL,
+  ordinal int NOT NULL,
+  commit_no bigint NOT NULL,
+  fence bigint NOT NULL,
+  read_rows bigint NOT NULL,
+  written_rows bigint NOT NULL,
+  unchanged_rows bigint NOT NULL,
+  quarantined_rows bigint NOT NULL,
+  filtered_rows bigint NOT NULL,
+  from_key text[],
+  to_key text[],
+  committed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (migration, dataset, generation, ordinal, commit_no),
+  CONSTRAINT commit_accounted CHECK (read_rows = written_rows + unchanged_rows + quarantined_rows + filtered_rows)
+);
+
+-- Rows that moved from the table to quarantine (unique, references) or back (replay) after their commit. Sums are added to those of the splits.
+CREATE TABLE IF NOT EXISTS caravan.adjustment (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  dataset text NOT NULL,
+  generation int NOT NULL,
+  cause text NOT NULL,
+  read_rows bigint NOT NULL DEFAULT 0,
+  written_rows bigint NOT NULL DEFAULT 0,
+  unchanged_rows bigint NOT NULL DEFAULT 0,
+  quarantined_rows bigint NOT NULL DEFAULT 0,
+  filtered_rows bigint NOT NULL DEFAULT 0,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT adjustment_accounted CHECK (read_rows = written_rows + unchanged_rows + quarantined_rows + filtered_rows)
+);
+
+-- content holds the columns' own text as the side gave it: original rows, never shown unmasked.
+CREATE TABLE IF NOT EXISTS caravan.quarantine (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  dataset text NOT NULL,
+  generation int NOT NULL,
+  ordinal int NOT NULL,
+  commit_no bigint NOT NULL,
+  source_key text[],
+  reasons jsonb NOT NULL,
+  side text NOT NULL DEFAULT 'source' CHECK (side IN ('source', 'target')),
+  columns text[] NOT NULL,
+  content text[] NOT NULL,
+  state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'replayed', 'waived', 'gone')),
+  decided_by text,
+  decided_reason text,
+  decided_at timestamptz,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS quarantine_open ON caravan.quarantine (migration, dataset, state);
+
+CREATE TABLE IF NOT EXISTS caravan.owned_table (
+  table_schema text NOT NULL,
+  table_name text NOT NULL,
+  migration text NOT NULL,
+  dataset text NOT NULL,
+  created boolean NOT NULL DEFAULT false,
+  marked_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (table_schema, table_name)
+);
+
+CREATE TABLE IF NOT EXISTS caravan.dropped_object (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  dataset text NOT NULL,
+  kind text NOT NULL CHECK (kind IN ('index', 'unique', 'foreign_key', 'trigger')),
+  table_schema text NOT NULL,
+  table_name text NOT NULL,
+  name text NOT NULL,
+  definition jsonb NOT NULL,
+  state text NOT NULL DEFAULT 'dropped' CHECK (state IN ('dropped', 'rebuilt')),
+  UNIQUE (migration, kind, table_schema, table_name, name)
+);
+
+-- Before-images of rows that a merge updated; the first image of a key wins.
+CREATE TABLE IF NOT EXISTS caravan.before_image (
+  migration text NOT NULL,
+  dataset text NOT NULL,
+  target_key text[] NOT NULL,
+  image jsonb NOT NULL,
+  PRIMARY KEY (migration, dataset, target_key)
+);
+`;

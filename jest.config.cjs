@@ -1,0 +1,21 @@
+// Two projects: `unit` is pure code and needs no server; `system` starts the local stack once for all its suites.
+'use strict';
+const shared = {
+  testEnvironment: 'node',
+  transform: { '^.+\\.ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, module: { type: 'commonjs' } }] },
+  testPathIgnorePatterns: ['/node_modules/'],
+  modulePathIgnorePatterns: ['<rootDir>/.caravan/'],
+};
+module.exports = {
+  projects: [
+    { ...shared, displayName: 'unit', testMatch: ['<rootDir>/test/unit/**/*.test.ts'] },
+    {
+      ...shared,
+      displayName: 'system',
+      testMatch: ['<rootDir>/test/{conformance,workflows,replay,e2e,faults}/**/*.test.ts'],
+      globalSetup: '<rootDir>/test/fixtures/start-stack.ts',
+      globalTeardown: '<rootDir>/test/fixtures/stop-stack.ts',
+    },
+  ],
+  maxWorkers: 2,
+};

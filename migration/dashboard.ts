@@ -1,0 +1,192 @@
+/** The progress dashboard, as text for a terminal and as Markdown for the *Current details* of the Temporal UI. Pure. */
+import { SEARCH_ATTRIBUTES, type AlertState, type BlockedStep, type DatasetProgress, type Progress, type RunProgress, type RunStatus } from './protocol';
+
+const BAR_WIDTH = 9;
+const DATASETS_SHOWN = 40;
+
+const STATUS_WORDS: Record<RunStatus, string> = {
+  running: 'Running', paused: 'Paused', blocked: 'Blocked', waiting_for_approval: 'Waiting for approval',
+  complete: 'Complete', failed: 'Failed', cancelled: 'Cancelled', aborted: 'Aborted',
+};
+
+/** The dashboard, the datasets, what is blocked and what to do: plain text, lines without trailing blanks. */
+export function dashboardText(state: RunProgress): string {
+  const parts = [dashboardBlock(state)];
+  const table = datasetTable(state.progress);
+  if (table) parts.push(table);
+  const alerts = activeAlerts(state.progress);
+  if (alerts.length > 0) parts.push(alerts.map((alert) => `Alert: ${alert.message}`).join('\n'));
+  if (state.waitingFor.length > 0) parts.push(`Waiting for approval: ${state.waitingFor.join(', ')}`);
+  for (const step of state.blocked) parts.push(blockedText(step));
+  if (state.note) parts.push(state.note);
+  return parts.join('\n\n');
+}
+
+/** The same for the UI: CommonMark without tables, images or HTML. `{namespace}` and `{workflowId}` are filled in by the UI. */
+export function dashboardMarkdown(state: RunProgress): string {
+  const parts = [fenced(dashboardBlock(state))];
+  for (const step of state.blocked) parts.push(blockedMarkdown(step));
+  if (state.waitingFor.length > 0) {
+    const example = JSON.stringify({ gate: state.waitingFor[0], by: 'your name' });
+    parts.push(`### Waiting for approval: ${state.waitingFor.map(code).join(', ')}\nSend the update \`approve\` with ${code(example)}.`);
+  }
+  const alerts = activeAlerts(state.progress);
+  if (alerts.length > 0) parts.push(`### Alerts\n${alerts.map((alert) => `- ${plain(alert.message)}${alert.blocks ? ' (blocks)' : ''}`).join('\n')}`);
+  const table = datasetTable(state.progress);
+  if (table) parts.push(`### Datasets\n${fenced(table)}`);
+  if (state.note) parts.push(plain(state.note));
+  if (state.status === 'paused') parts.push('Paused. Send the update `resume` to go on.');
+  parts.push(links(state));
+  return parts.join('\n\n');
+}
+
+/** The six lines that stand at the top. */
+export function dashboardBlock(state: RunProgress): string {
+  const { progress } = state;
+  const done = progress ? accounted(progress) : 0;
+  const total = Math.max(progress?.total ?? 0, done);
+  const share = shareDone(state, done, total);
+  const errors = progress?.openQuarantine ?? 0;
+  return [
+    '[Migration Progress Dashboard]',
+    `├── Overall Progress: [${bar(share)}] ${Math.floor(share * 100)}%`,
+    `├── Current Table: ${currentTable(state)}`,
+    `├── Records Processed: ${grouped(done)} / ${grouped(total)}`,
+    `├── Error Count: ${grouped(errors)} (${percent(errors, done)})`,
+    `├── ETA: ${eta(state, total - done)}`,
+    `└── Status: ${statusWord(state)}`,
+  ].join('\n');
+}
+
+/** `2 hours 15 minutes`, `45 seconds`: the two largest units, rounded up to the smaller one. */
+export function humanDuration(seconds: number): string {
+  const whole = Math.max(1, Math.ceil(seconds));
+  if (whole < 60) return unit(whole, 'second');
+  const minutes = Math.ceil(whole / 60);
+  if (minutes < 60) return unit(minutes, 'minute');
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return pair(hours, 'hour', minutes % 60, 'minute');
+  const allHours = Math.ceil(minutes / 60);
+  return pair(Math.floor(allHours / 24), 'day', allHours % 24, 'hour');
+}
+
+/** `1234567` -> `1,234,567`. */
+export function grouped(count: number): string {
+  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+function accounted({ counts }: Progress): number {
+  return counts.read;
+}
+
+/** 1 only when the run is complete: rounding must not claim the end early. */
+function shareDone(state: RunProgress, done: number, total: number): number {
+  if (state.status === 'complete') return 1;
+  if (total === 0) return 0;
+  return Math.min(done / total, allDone(state.progress) ? 1 : 0.99);
+}
+
+function allDone(progress: Progress | null): boolean {
+  return progress !== null && progress.datasets.length > 0 && progress.datasets.every((dataset) => dataset.state === 'done');
+}
+
+function bar(share: number): string {
+  const filled = Math.floor(share * BAR_WIDTH);
+  const head = share > 0 && filled < BAR_WIDTH ? '>' : '';
+  return ('='.repeat(filled) + head).padEnd(BAR_WIDTH);
+}
+
+function currentTable(state: RunProgress): string {
+  const moving = (state.progress?.datasets ?? []).filter((dataset) => dataset.state === 'copying' || dataset.state === 'finishing');
+  if (moving.length > 0) {
+    const named = moving.slice(0, 4).map((dataset) => dataset.dataset).join(', ');
+    return moving.length > 4 ? `${named} and ${moving.length - 4} more` : named;
+  }
+  return state.phase && state.phase !== 'production' && state.status !== 'complete' ? `none (${state.phase})` : 'none';
+}
+
+function percent(part: number, whole: number): string {
+  if (part === 0 || whole === 0) return '0%';
+  const share = (part / whole) * 100;
+  if (share < 0.001) return '<0.001%';
+  return `${Number(share.toFixed(share < 0.1 ? 3 : share < 10 ? 2 : 1))}%`;
+}
+
+function eta(state: RunProgress, left: number): string {
+  if (state.status === 'complete') return 'done';
+  if (state.status !== 'running' || state.phase === 'preparation' || !state.progress) return 'unknown';
+  if (left <= 0) return 'less than a minute';
+  if (!(state.progress.rowsPerSecond > 0)) return 'unknown';
+  return humanDuration(left / state.progress.rowsPerSecond);
+}
+
+function statusWord(state: RunProgress): string {
+  const word = STATUS_WORDS[state.status];
+  if (state.status === 'blocked') return `${word} (${state.blocked.map((step) => step.step).join(', ')})`;
+  if (state.status === 'waiting_for_approval') return `${word} (${state.waitingFor.join(', ')})`;
+  return word;
+}
+
+/** Columns aligned by blanks: dataset, state, rows, quarantine. What moves comes first; a long list is cut and says so. */
+function datasetTable(progress: Progress | null): string {
+  if (!progress || progress.datasets.length === 0) return '';
+  const rank = { copying: 0, finishing: 0, waiting: 1, done: 2 };
+  const sorted = progress.datasets.map((dataset, at) => ({ dataset, at })).sort((a, b) => rank[a.dataset.state] - rank[b.dataset.state] || a.at - b.at);
+  const rows = [['dataset', 'state', 'rows', 'of', 'quarantined'], ...sorted.slice(0, DATASETS_SHOWN).map(({ dataset }) => cells(dataset))];
+  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
+  const lines = rows.map((row) => row.map((cell, column) => (column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ').trimEnd());
+  if (sorted.length > DATASETS_SHOWN) lines.push(`... and ${sorted.length - DATASETS_SHOWN} more`);
+  return lines.join('\n');
+}
+
+function cells({ dataset, state, counts, total }: DatasetProgress): string[] {
+  return [dataset, state, grouped(counts.read), grouped(Math.max(total, counts.read)), grouped(counts.quarantined)];
+}
+
+function activeAlerts(progress: Progress | null): AlertState[] {
+  return (progress?.alerts ?? []).filter((alert) => alert.active);
+}
+
+function blockedText(step: BlockedStep): string {
+  return [`Blocked: ${step.step} (${step.code})`, `  ${step.message}`, ...step.remedies.map((remedy) => `  - ${remedy}`)].join('\n');
+}
+
+function blockedMarkdown(step: BlockedStep): string {
+  const actions = step.skippable ? 'retry | skip | abort' : 'retry | abort';
+  const example = JSON.stringify({ action: 'retry', step: step.step, by: 'your name' });
+  return [
+    `### Blocked: ${code(step.step)} (${step.code})`,
+    plain(step.message),
+    '',
+    ...step.remedies.map((remedy) => `- ${plain(remedy)}`),
+    `- Then send the update \`resolveStep\` (${actions}), for example ${code(example)}. Blocked since ${step.since}.`,
+  ].join('\n');
+}
+
+function links(state: RunProgress): string {
+  const list = (query: string) => `/namespaces/{namespace}/workflows?query=${query}`;
+  const parts = [`[Workflows of this run](${list('RootWorkflowId%3D%22{workflowId}%22')})`];
+  if (state.status === 'blocked') parts.push(`[All blocked migrations](${list(`${SEARCH_ATTRIBUTES.status}%3D%22blocked%22`)})`);
+  return parts.join(' · ');
+}
+
+function fenced(text: string): string {
+  return `\`\`\`\n${text}\n\`\`\``;
+}
+
+function code(text: string): string {
+  return `\`${text.replaceAll('`', "'")}\``;
+}
+
+/** Messages are text, not Markdown: what would format, link or open a block is escaped. */
+function plain(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, ' ').replaceAll(/[\\`*_[\]<>#]/g, (sign) => `\\${sign}`);
+}
+
+function unit(count: number, name: string): string {
+  return `${count} ${name}${count === 1 ? '' : 's'}`;
+}
+
+function pair(large: number, largeName: string, small: number, smallName: string): string {
+  return small === 0 ? unit(large, largeName) : `${unit(large, largeName)} ${unit(small, smallName)}`;
+}

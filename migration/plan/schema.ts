@@ -1,0 +1,164 @@
+/**
+ * The plan: one source of truth. Types, validation, the JSON schema for editors and the reference page all derive from this file.
+ * Units are written as people write them (`15m`, `2GB`, `1%`, `1000/min`) and parsed to numbers here.
+ */
+import { z } from 'zod';
+import { byteSize, duration, moment, ratio, rate } from './units';
+
+const name = z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]*$/, 'may hold letters, digits, _ and - only, and starts with a letter').max(63);
+const field = z.string().min(1).max(63);
+
+/** Strict about its own keys; the keys of a transform's parameters are judged by that transform's schema (plan/transformations.ts). */
+const transformStep = z.union([name, z.looseObject({ name: name })]);
+
+export const transformationSchema = z
+  .looseObject({
+    old_field: field.optional().describe('Source column it reads.'),
+    old_fields: z.array(field).min(1).optional().describe('Source columns it reads, in order (concat).'),
+    new_field: field.optional().describe('Target column it fills. Default: the name of `old_field`.'),
+    new_fields: z.array(field).min(1).optional().describe('Target columns it fills, in order (split).'),
+    transform: z.union([transformStep, z.array(transformStep).min(1)]).optional()
+      .describe('Name of a transform, or several applied in order. Without it the field is renamed only. Parameters stand beside it.'),
+  })
+  .describe('How one or more target columns are made. Columns not mentioned go to the column of the same name.');
+
+export const validationSchema = z
+  .strictObject({
+    required: z.array(field).default([]).describe('Columns that must not be NULL or blank.'),
+    unique: z.array(z.union([field, z.array(field).min(1)])).default([]).describe('Columns (or lists of columns) whose values must be unique in the whole dataset; the row with the lowest source key is kept.'),
+    formats: z.record(field, z.enum(['email', 'datetime', 'date', 'uuid', 'url', 'integer', 'decimal', 'ipv4', 'ipv6', 'json'])).default({}).describe('Format of a column\'s text.'),
+    pattern: z.record(field, z.string()).default({}).describe('Regular expression (RE2 syntax, linear time) that the whole text must match.'),
+    range: z.record(field, z.strictObject({ min: z.union([z.number(), z.string()]).optional().describe('Smallest value that passes.'), max: z.union([z.number(), z.string()]).optional().describe('Largest value that passes.') })).default({}).describe('Smallest and largest value, both inclusive; numbers, dates or instants.'),
+    length: z.record(field, z.strictObject({ min: z.number().int().min(0).optional().describe('Shortest length that passes.'), max: z.number().int().min(0).optional().describe('Longest length that passes.') })).default({}).describe('Length of a text in characters (code points), of bytes in bytes.'),
+    one_of: z.record(field, z.array(z.union([z.string(), z.number(), z.boolean()])).min(1)).default({}).describe('Allowed values.'),
+    references: z.record(field, z.string().regex(/^[^.]+\.[^.]+$/, 'dataset.column')).default({}).describe('`column: dataset.column`: the value must exist there after the load; other rows go to quarantine.'),
+  })
+  .describe('Rules on target columns. NULL passes every rule but `required`.');
+
+const sourceSchema = z
+  .strictObject({
+    connection: name.describe('Connection that holds the rows.'),
+    table: z.string().min(1).optional().describe('Table, `schema.table` or `table` (in `public`); a part that holds a dot goes in double quotes. Default: the dataset\'s name.'),
+    query: z.string().min(1).optional().describe('A SELECT instead of a table.'),
+    prefix: z.string().optional().describe('Files and S3: folder or prefix that moves. These connectors are not built yet.'),
+    pattern: z.string().min(1).optional().describe('Redis: pattern of the keys that move. This connector is not built yet.'),
+    key: z.array(field).min(1).optional().describe('Columns that identify a row, unique and NOT NULL. Needed for a query that should resume; tables bring their own.'),
+    where: z.string().min(1).optional().describe('SQL condition; rows for which it is false or NULL stay behind and are counted.'),
+    accept_missed_rows: z.string().min(1).optional().describe('Why a `where` on a time or serial column is right here, in words. Such a mark of an earlier run misses late commits, updates and deletes; a fixed scope (orders since 2020) does not.'),
+  })
+  .describe('Where the rows come from.');
+
+const targetSchema = z
+  .strictObject({
+    connection: name.describe('Connection that receives the rows.'),
+    table: z.string().min(1).optional().describe('Table, `schema.table` or `table` (in `public`); a part that holds a dot goes in double quotes. Default: the dataset\'s name.'),
+    prefix: z.string().optional().describe('Files and S3: folder or prefix that receives. These connectors are not built yet.'),
+    pattern: z.string().min(1).optional().describe('Redis: pattern of the keys. This connector is not built yet.'),
+    on_conflict: z.enum(['none', 'update']).default('none').describe('`none`: the table must be empty or ours. `update`: rows with the same key are updated.'),
+    key: z.array(field).min(1).optional().describe('Columns that decide a conflict. Default: the primary key.'),
+    on_existing: z.enum(['refuse', 'append', 'replace']).default('refuse').describe('What to do with rows that are already there and not ours.'),
+  })
+  .describe('Where the rows go.');
+
+export const datasetSchema = z
+  .strictObject({
+    source: sourceSchema,
+    target: targetSchema,
+    priority: z.enum(['high', 'normal', 'low']).default('normal').describe('Orders the work among datasets that could run at the same time.'),
+    after: z.array(name).default([]).describe('Datasets that must be finished before this one starts.'),
+    group: name.optional().describe('Group this dataset moves with.'),
+    schema: z.enum(['create', 'given']).optional().describe('Overrides the plan\'s `schema`.'),
+    mode: z.enum(['fused', 'staged']).default('fused').describe('`fused`: one worker reads and writes. `staged`: the four stages run as activities on workers per side, through the staging store.'),
+    transformations: z.array(transformationSchema).default([]).describe('How target columns are made.'),
+    validation: validationSchema.prefault({}),
+    on_invalid: z.enum(['quarantine', 'fail']).default('quarantine').describe('What happens to a row that breaks a rule.'),
+    accept: z.array(field).default([]).describe('Target columns whose narrowing (shorter varchar, smaller numeric) is accepted; rows that do not fit go to quarantine.'),
+    pii: z.array(field).default([]).describe('Columns with personal data: masked wherever they are shown.'),
+    metric_name: z.string().optional().describe('Name of the counter of migrated rows.'),
+  })
+  .describe('One table or query and where it goes.');
+
+const sqlPair = {
+  source: z.string().min(1).optional().describe('SQL for the source; one number.'),
+  target: z.string().min(1).optional().describe('SQL for the target; one number.'),
+  source_connection: name.optional().describe('Connection for `source`. Needed when the plan has several sources.'),
+  target_connection: name.optional().describe('Connection for `target`. Needed when the plan has several targets.'),
+  on_fail: z.enum(['block', 'warn']).default('block').describe('`warn`: reported, does not block.'),
+};
+
+const checkSchema = z.union([
+  z.string().min(1).transform((sql): CheckPlan => ({ source: sql, target: sql, on_fail: 'block' })),
+  z.strictObject(sqlPair),
+]).describe('One number from each side. A plain text is SQL for both sides.');
+
+/** One integrity check or business rule. After `parsePlan`, each side that has SQL has its connection. */
+export type CheckPlan = z.output<z.ZodObject<typeof sqlPair>>;
+
+const checksSchema = z
+  .strictObject({
+    integrity: z.record(name, checkSchema).default({}).describe('Each side must count 0; with `on_fail: warn` the target must count no more than the source did.'),
+    business_rules: z.record(name, checkSchema).default({}).describe('The two sides must give the same answer.'),
+    samples: z.strictObject({
+      size: z.number().int().min(0).default(1000).describe('Rows per dataset.'),
+      comparison_fields: z.array(field).default([]).describe('Columns to compare. Default: all.'),
+      seed: z.number().int().default(1).describe('The same seed draws the same rows.'),
+    }).prefault({}).describe('Random rows compared column by column.'),
+    rows: z.boolean().default(true).describe('Compare every row of both sides by hash.'),
+    repair: z.boolean().default(false).describe('Repair the differences that the row comparison finds.'),
+  })
+  .describe('What is proved before and after.');
+
+export const planSchema = z
+  .strictObject({
+    migration: name.describe('Name of the migration: its identity everywhere.'),
+    project: z.string().optional().describe('Name for people.'),
+    approach: z.enum(['big_bang', 'trickle', 'parallel_run', 'phased']).default('big_bang').describe('How the move is done. Built so far: `big_bang`, `phased`.'),
+    downtime_tolerance: duration.optional().describe('Longest time the old system may be read-only. Recorded, not enforced yet.'),
+    window: z.strictObject({
+      start: moment.optional().describe('Earliest moment to start.'),
+      abort_by: moment.optional().describe('Latest moment to finish.'),
+    }).optional().describe('When it may run. Recorded, not enforced yet.'),
+    compliance: z.array(z.string()).default([]).describe('Regimes that apply, for the report.'),
+    control: name.optional().describe('PostgreSQL connection of the control store. Default: the only target.'),
+    schema: z.enum(['create', 'given']).default('given').describe('`create`: make the target tables from the source. `given`: use the tables that are there.'),
+    groups: z.record(name, z.strictObject({ gate: name.optional().describe('Approval that opens the group.'), after: z.array(name).default([]).describe('Groups that must be finished before this one starts.') })).default({}).describe('Sets of datasets that move together (`phased`).'),
+    gates: z.array(name).default([]).describe('Approvals needed before production starts.'),
+    datasets: z.record(name, datasetSchema).refine((datasets) => Object.keys(datasets).length > 0, 'needs at least one dataset').describe('What moves.'),
+    batch: z.strictObject({
+      batch_size: z.number().int().min(1).max(1_000_000).default(10_000).describe('Rows per batch.'),
+      parallel_workers: z.number().int().min(1).max(64).default(4).describe('Splits of one dataset copied at the same time.'),
+      parallel_datasets: z.number().int().min(1).max(64).default(2).describe('Datasets copied at the same time.'),
+      memory_limit: byteSize.prefault('2GB').describe('Memory for batches of one worker.'),
+      checkpoint_interval: z.number().int().min(1).max(10_000_000).default(50_000).describe('Rows per commit (or 64 MB, whichever is first).'),
+    }).prefault({}).describe('Sizes and parallel work; may be changed while a migration runs.'),
+    staging: z.strictObject({ folder: z.string().min(1).describe('Folder that both sides reach.') }).optional().describe('Staging store for `mode: staged`. Default: a folder of the worker.'),
+    checks: checksSchema.prefault({}),
+    alerts: z.strictObject({
+      error_rate: ratio.optional().describe('Share of rows in quarantine.'),
+      min_speed: rate.optional().describe('Rows per time.'),
+      memory: ratio.optional().describe('Memory of the worker. Accepted, not watched yet.'),
+      locks: duration.optional().describe('Longest wait for a lock. Accepted, not watched yet.'),
+      on_alert: z.enum(['warn', 'block']).default('warn').describe('`block`: an active alert pauses the run and asks.'),
+      notify: z.strictObject({
+        webhook: name.optional().describe('Name of a webhook: its address is in CARAVAN_WEBHOOK_<NAME>.'),
+        command: z.string().optional().describe('Name of a command: what it runs is in CARAVAN_COMMAND_<NAME>.'),
+        remind_every: duration.prefault('30m').describe('Time between reminders while a run is blocked.'),
+      }).optional().describe('Who is told when a run blocks.'),
+    }).prefault({}).describe('Limits that are watched while rows move.'),
+    success: z.strictObject({
+      migrated: ratio.optional().describe('Share of source rows that must be accounted for.'),
+      error_rate: ratio.optional().describe('Largest share of rows in quarantine.'),
+      performance_within: ratio.optional().describe('How far the new system may be slower.'),
+    }).prefault({}).describe('Success criteria, judged in the report.'),
+    sign_off: z.array(name).default([]).describe('Roles that sign, for the report.'),
+    on_abort: z.enum(['keep', 'undo']).default('keep').describe('What an abort does with the rows already written.'),
+  })
+  .describe('A Caravan migration plan.');
+
+/** A plan as people write it. */
+export type PlanFile = z.input<typeof planSchema>;
+/** A plan with every default applied. */
+export type Plan = z.output<typeof planSchema>;
+export type DatasetPlan = z.output<typeof datasetSchema>;
+export type ValidationPlan = z.output<typeof validationSchema>;
+export type TransformationPlan = z.output<typeof transformationSchema>;

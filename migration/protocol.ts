@@ -1,0 +1,255 @@
+/**
+ * Every name and shape that outlives a deploy: running workflows, stored histories, ledgers and scripts depend on them.
+ * Change one only with `patched` and a replay test. Payloads hold references and counts: no rows, keys, cursors or secrets.
+ */
+import type { Counts } from './accounting';
+
+export const TASK_QUEUE = 'caravan';
+export const COPY_TASK_QUEUE = 'caravan-copy';
+/** Queue of the workers that reach the system called `side` (staged mode). */
+export const sideTaskQueue = (side: string): string => `caravan-side-${side}`;
+/** Queue of the worker inside one `caravan run`. */
+export const runTaskQueue = (migration: string): string => `caravan-run-${migration}`;
+
+export const WORKFLOWS = {
+  migration: 'migration',
+  preparation: 'preparation',
+  productionMigration: 'productionMigration',
+  datasetMigration: 'datasetMigration',
+  validation: 'validation',
+} as const;
+
+export const UPDATES = { resolveStep: 'resolveStep', pause: 'pause', resume: 'resume', approve: 'approve' } as const;
+/** `resolveStepSignal` and `resumeSignal` are the signal twins for batch operations over a list filter. */
+export const SIGNALS = {
+  stepBlocked: 'stepBlocked', stepResolved: 'stepResolved', stepDecision: 'stepDecision',
+  resolveStepSignal: 'resolveStepSignal', pauseSignal: 'pauseSignal', resumeSignal: 'resumeSignal', setPaused: 'setPaused',
+} as const;
+export const QUERIES = { progress: 'progress' } as const;
+
+export const SEARCH_ATTRIBUTES = {
+  migration: 'CaravanMigration', phase: 'CaravanPhase', status: 'CaravanStatus', dataset: 'CaravanDataset',
+} as const;
+
+export type Phase = 'preparation' | 'test' | 'production' | 'validation';
+export type RunStatus = 'running' | 'paused' | 'blocked' | 'waiting_for_approval' | 'complete' | 'failed' | 'cancelled' | 'aborted';
+
+export type ErrorKind = 'transient' | 'config' | 'data' | 'fenced' | 'internal';
+
+/** Stable error codes. `docs/operating.md` has an entry for each. */
+export const ERROR_CODES = {
+  PLAN_INVALID: { kind: 'config' },
+  PLAN_NOT_FOUND: { kind: 'config' },
+  APPROACH_NOT_BUILT: { kind: 'config' },
+  CONNECTION_UNKNOWN: { kind: 'config' },
+  CONNECTION_REFUSED: { kind: 'config' },
+  SYSTEM_UNREACHABLE: { kind: 'transient' },
+  SYSTEM_BUSY: { kind: 'transient' },
+  SYSTEM_CHANGED: { kind: 'config' },
+  PRIVILEGE_MISSING: { kind: 'config' },
+  OBJECT_MISSING: { kind: 'config' },
+  MAPPING_INVALID: { kind: 'config' },
+  SCHEMA_CHANGED: { kind: 'config' },
+  SQL_INVALID: { kind: 'config' },
+  TARGET_NOT_EMPTY: { kind: 'config' },
+  TARGET_OWNED: { kind: 'config' },
+  LEASE_HELD: { kind: 'config' },
+  LEASE_LOST: { kind: 'fenced' },
+  FENCED: { kind: 'fenced' },
+  ENGINE_MISMATCH: { kind: 'config' },
+  PLAN_CHANGED: { kind: 'config' },
+  ROW_REFUSED: { kind: 'data' },
+  ERROR_RATE_EXCEEDED: { kind: 'data' },
+  SPEED_TOO_LOW: { kind: 'data' },
+  KEY_NOT_UNIQUE: { kind: 'data' },
+  CHECK_FAILED: { kind: 'data' },
+  VALIDATION_FAILED: { kind: 'data' },
+  COPY_INCOMPLETE: { kind: 'internal' },
+  ACCOUNTING_BROKEN: { kind: 'internal' },
+  NO_PROGRESS: { kind: 'internal' },
+  QUEUE_UNSERVED: { kind: 'config' },
+  STAGING_FAILED: { kind: 'transient' },
+  NOTIFY_FAILED: { kind: 'transient' },
+  INTERNAL: { kind: 'internal' },
+} as const satisfies Record<string, { kind: ErrorKind }>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** Names one admitted run: what every activity needs to find the rest in the control store. */
+export interface RunRef {
+  migration: string;
+  planHash: string;
+  /** Name of the connection that holds the control store. */
+  control: string;
+  /** Number of this run's lease; a later admission makes it stale (`LEASE_LOST`). */
+  lease: number;
+}
+
+/** One workflow start: the object a person pastes into the UI. */
+export interface MigrationInput {
+  /** Name of a plan file in the plans folder, or a whole plan. */
+  plan: string | object;
+  /** Queue for all activities of this run; set by `caravan run`. */
+  activityQueue?: string;
+}
+
+export interface DatasetView {
+  name: string;
+  after: string[];
+  group: string | null;
+  mode: 'fused' | 'staged';
+  sourceSide: string;
+  targetSide: string;
+}
+
+export interface GroupView {
+  name: string;
+  datasets: string[];
+  /** The group opens only after `approve` with this gate name. */
+  gate: string | null;
+}
+
+/** Orchestration view of the admitted plan: names, order and settings only. Datasets come in the order they should run. */
+export interface RunView {
+  ref: RunRef;
+  approach: 'big_bang' | 'phased';
+  datasets: DatasetView[];
+  groups: GroupView[];
+  /** Gates to approve before production starts. */
+  gates: string[];
+  settings: RunSettings;
+  /** True when an earlier run already finished everything: nothing to do. */
+  complete: boolean;
+  /** True when the namespace knows `SEARCH_ATTRIBUTES`: setting an unknown one would stop the workflow. */
+  searchAttributes: boolean;
+  /** Gates that a person approved in an earlier run of this migration. */
+  approved?: string[];
+}
+
+export interface RunSettings {
+  parallelWorkers: number;
+  /** Datasets copied at the same time. */
+  parallelDatasets: number;
+  onAbort: 'keep' | 'undo';
+  /** Milliseconds of the first slice; later ones grow up to `sliceMaxMs`. */
+  sliceMs: number;
+  sliceMaxMs: number;
+  /** Slices in a row without a committed row before the dataset blocks. */
+  idleSlicesMax: number;
+  /** Compare every row of both sides. */
+  validate: boolean;
+  repair: boolean;
+  /** Milliseconds between reminders while a person is needed. Default: 30 minutes. */
+  remindEveryMs?: number;
+  /** Events of one run of `datasetMigration` before it continues as new. Default: what the server suggests. */
+  historyEventsMax?: number;
+}
+
+/** `purpose`: what the lease is for; closing a `validate` lease never completes the migration. Default: `migrate`. */
+export interface AdmitInput extends MigrationInput { workflowId: string; firstRunId: string; purpose?: 'migrate' | 'validate' }
+/** `root`: id of the workflow that hears of blocked steps. */
+export interface RunInput { ref: RunRef; view: RunView; root: string; activityQueue?: string }
+/** One group of `productionMigration`; without `datasets` all of the view move. */
+export interface ProductionInput extends RunInput { group?: string; datasets?: string[] }
+export interface ProductionResult { datasets: DatasetOutcome[]; movedToQuarantine: number; foreignKeysBuilt: number; skipped: string[] }
+/** What became of one dataset; `skipped`: a person decided so. */
+export interface DatasetOutcome { dataset: string; state: 'done' | 'skipped'; closed?: ClosedDataset }
+/** Start of `validation` on its own: the name of a plan (default: the migration's name), or a whole plan. `repair` overrides the plan. */
+export interface ValidationStart { migration?: string; plan?: string | object; repair?: boolean; activityQueue?: string }
+export interface ValidationResult { checks: CheckOutcome[]; comparisons: CompareResult[]; skipped: string[] }
+export interface PreparationResult { inventory: InventorySummary | null; created: string[]; checks: CheckOutcome[]; skipped: string[] }
+export interface DatasetRef { ref: RunRef; dataset: string }
+export interface DatasetInput extends DatasetRef { view: DatasetView; settings: RunSettings; root: string; activityQueue?: string; searchAttributes?: boolean; carried?: DatasetCarry }
+/** State that `datasetMigration` carries over a continue-as-new. */
+export interface DatasetCarry { generation: number; splitCount: number; nextOrdinal: number; unfinished: number[]; paused: boolean; overrides?: StepOverrides; fenced?: number }
+
+/** Answer of `openDataset`: the ledger knows generation and splits; `done` when the dataset was finished before. */
+export interface OpenedDataset { generation: number; splitCount: number; keyed: boolean; done: boolean; unfinished: number[] }
+
+export interface SliceInput extends DatasetRef { generation: number; ordinal: number; sliceMs: number; overrides?: StepOverrides }
+export interface SliceResult { state: 'more' | 'done'; counts: Counts; commits: number }
+
+/** Reference to a segment in the staging store (staged mode). */
+export interface SegmentRef { dataset: string; generation: number; ordinal: number; commitNo: number; stage: 'read' | 'transformed' | 'validated'; file: string; sha256: string; rows: number; last: boolean }
+export interface SegmentInput extends DatasetRef { generation: number; ordinal: number; overrides?: StepOverrides }
+export interface StagedInput extends DatasetRef { segment: SegmentRef }
+
+export interface ClosedDataset { counts: Counts; movedToQuarantine: number; indexesBuilt: number }
+export interface SettledReferences { movedToQuarantine: number; foreignKeysBuilt: number }
+
+/** `code` is set where the problem is known under a code of its own, such as a system that cannot be reached. */
+export interface Problem { severity: 'error' | 'warning'; place: string; message: string; remedy?: string; code?: ErrorCode }
+export interface InventorySummary { tables: number; rows: number; bytes: number; problems: Problem[] }
+export interface CheckOutcome { name: string; kind: 'count' | 'integrity' | 'business_rule' | 'sample' | 'rows'; side?: 'source' | 'target'; verdict: Verdict; detail: string; dataset?: string }
+/** `explained`: the sides differ, and open quarantine explains all of it. */
+export type Verdict = 'passed' | 'explained' | 'warned' | 'failed';
+export interface ChecksResult { outcomes: CheckOutcome[]; failed: number }
+export interface CompareResult { dataset: string; compared: number; missing: number; extra: number; different: number; unreadable: number; explained: number; repaired: number; verdict: Verdict; detail: string }
+
+/** `repair`: repair the differences that a blocked comparison found. */
+export interface StepOverrides { batchSize?: number; checkpointInterval?: number; parallelWorkers?: number; repair?: boolean }
+/** What a person decides about a blocked step. Without `step`, the only blocked step is meant. */
+export interface StepResolution { action: 'retry' | 'skip' | 'abort'; step?: string; by?: string; reason?: string; overrides?: StepOverrides }
+export interface BlockedStep { step: string; occurrence: number; workflowId: string; code: ErrorCode; kind: ErrorKind; message: string; remedies: string[]; dataset?: string; since: string; skippable: boolean }
+export interface StepDecision extends StepResolution { step: string; occurrence: number }
+/** A child tells its root that its block is gone; without `step`, all blocks of that workflow are. */
+export interface StepResolved { workflowId: string; step?: string; occurrence?: number }
+/** Why a run is paused or resumed, for the record. */
+export interface PauseRequest { by?: string; reason?: string }
+export interface Approval { gate: string; by: string; role?: string; reason?: string }
+
+export interface DatasetProgress { dataset: string; state: 'waiting' | 'copying' | 'finishing' | 'done'; total: number; counts: Counts }
+/** One look at the ledger. `version` changes whenever anything a person would notice changes. */
+export interface Progress { datasets: DatasetProgress[]; total: number; counts: Counts; openQuarantine: number; rowsPerSecond: number; alerts: AlertState[]; version: string }
+export interface AlertState { alert: 'error_rate' | 'min_speed'; active: boolean; blocks: boolean; message: string }
+export interface WatchInput { ref: RunRef; seen: string | null; maxWaitMs: number }
+
+export interface StatusInput { ref: RunRef; phase: Phase; status: RunStatus; blocked: BlockedStep[]; detail?: string }
+export interface NotifyInput { ref: RunRef; event: 'blocked' | 'reminder' | 'alert' | 'complete' | 'aborted' | 'waiting_for_approval'; blocked: BlockedStep[]; message: string }
+
+export interface MigrationResult {
+  migration: string; status: 'complete' | 'aborted' | 'nothing_to_do';
+  counts: Counts; openQuarantine: number; checks: CheckOutcome[]; comparisons: CompareResult[];
+  /** Steps that a person skipped. */
+  skipped?: string[];
+  /** Who aborted the run, where and why. */
+  aborted?: { step?: string; by?: string; reason?: string };
+}
+
+/** Answer of the `progress` query: what the dashboard shows. */
+export interface RunProgress {
+  migration: string; phase: Phase | null; status: RunStatus; progress: Progress | null;
+  blocked: BlockedStep[]; waitingFor: string[]; note: string | null;
+}
+
+/**
+ * The activities, by the names they are registered under. Each is one file in `activities/`.
+ * All but admit, recordStatus, recordApproval, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
+ */
+export interface ControlActivities {
+  admit(input: AdmitInput): Promise<RunView>;
+  recordStatus(input: StatusInput): Promise<void>;
+  recordApproval(input: { ref: RunRef; approval: Approval }): Promise<void>;
+  /** Ends the lease. `outcome` is durable when it returns. `skipped`: steps a person skipped, so `complete` does not mean that everything was done. */
+  closeRun(input: { ref: RunRef; outcome: RunStatus; skipped?: string[] }): Promise<void>;
+  notify(input: NotifyInput): Promise<void>;
+  watchProgress(input: WatchInput): Promise<Progress>;
+  takeInventory(ref: RunRef): Promise<InventorySummary>;
+  analyzeSchema(ref: RunRef): Promise<InventorySummary>;
+  createSchema(ref: RunRef): Promise<{ created: string[] }>;
+  runChecks(input: { ref: RunRef; when: 'before' | 'after' }): Promise<ChecksResult>;
+}
+export interface CopyActivities {
+  openDataset(input: DatasetRef): Promise<OpenedDataset>;
+  copySplit(input: SliceInput): Promise<SliceResult>;
+  copyGeneration(input: SliceInput): Promise<SliceResult>;
+  readBatch(input: SegmentInput): Promise<SegmentRef | null>;
+  transformBatch(input: StagedInput): Promise<SegmentRef>;
+  validateBatch(input: StagedInput): Promise<SegmentRef>;
+  writeBatch(input: StagedInput): Promise<SliceResult>;
+  closeDataset(input: DatasetRef): Promise<ClosedDataset>;
+  settleReferences(input: { ref: RunRef; datasets: string[] }): Promise<SettledReferences>;
+  compareCounts(input: DatasetRef): Promise<CheckOutcome>;
+  compareSample(input: DatasetRef): Promise<CheckOutcome>;
+  compareRows(input: DatasetRef & { repair: boolean }): Promise<CompareResult>;
+}

@@ -1,0 +1,67 @@
+import type { Command } from 'commander';
+import { EXIT } from './exit-codes';
+import { defineCommand } from './common-options';
+import { loadPlanArgument } from './plan-argument';
+import { preflight } from './preflight';
+import { WORKFLOWS, type MigrationInput, type MigrationResult } from '../../migration/protocol';
+import { migrationWorkflowId, openRun } from './run-session';
+import { follow } from './follow';
+import { displayPath, runSession, shellWord, type CommonOptions, type Session } from './session';
+import { renderResult } from '../terminal/summary';
+import { interruption } from './interruption';
+import { renderWaysOn } from './ways-on';
+
+/** Adds `run PLAN`. */
+export function registerRun(program: Command): void {
+  defineCommand(program, 'run', 'run a migration here, start to end: Temporal, a worker, live progress, the result', ['run plan.yaml', 'run plan.yaml --json > result.json'])
+    .argument('<plan>', 'plan file, or its name in the plans folder')
+    .addHelpText('after', `
+It uses the Temporal at TEMPORAL_ADDRESS, or one of its own whose database stays in .caravan/. The same command again
+goes on where the last one ended, also after a crash. A step that is blocked is asked about on a terminal; elsewhere the
+command exits with 3 and prints how to go on.
+Exit codes: 0 complete, 2 invalid plan, 3 blocked, 4 aborted, 5 a system cannot be reached, 130 interrupted.`)
+    .action((plan: string, options: CommonOptions) => runSession(options, (session) => run(session, plan)));
+}
+
+async function run(session: Session, argument: string): Promise<number> {
+  const loaded = await loadPlanArgument(session, await session.door(), argument);
+  const planWord = shellWord(loaded.path ? displayPath(loaded.path) : argument);
+  const door = await session.doorWithTemporal();
+  const interrupted = interruption(session);
+  const { migration } = loaded.plan;
+  const { color } = session.terminal;
+
+  const temporal = await door.temporal();
+  const opened = await openRun({
+    door, temporal, migration, signal: interrupted.signal,
+    start: {
+      type: WORKFLOWS.migration, workflowId: migrationWorkflowId(migration), summary: loaded.plan.project ?? migration,
+      input: (activityQueue) => ({ plan: loaded.input, activityQueue }) satisfies MigrationInput,
+    },
+    onNote: (line) => session.print(color.dim(line)),
+    // Only a run that is not under way yet can still be refused for a system that is away: later that is a retry or a block.
+    beforeStart: () => preflight(session, door, loaded, argument),
+    onAddress: (link) => session.print(`${color.bold(loaded.plan.project ?? migration)}`, ...(link ? [`${color.dim('Web UI')}  ${link}`] : []), ''),
+  });
+  const end = await follow<MigrationResult>({ session, door, opened, signal: interrupted.signal, migration });
+
+  if (end.kind === 'interrupted') {
+    if (opened.worker) session.print('', 'Stopping after the commits in flight. Ctrl-C once more stops at once.');
+    await opened.worker?.stop();
+    session.printJson({ migration, status: 'interrupted', exitCode: EXIT.interrupted });
+    session.print(`Interrupted. Nothing is lost; go on with: npx caravan run ${planWord}`);
+    return EXIT.interrupted;
+  }
+  if (end.kind === 'needs_person') {
+    await opened.worker?.stop();
+    session.print('', ...renderWaysOn(end.view, session.terminal, planWord));
+    session.printJson({ ...end.view, webUi: opened.link, exitCode: EXIT.blocked });
+    return EXIT.blocked;
+  }
+  await opened.worker?.stop();
+  const exitCode = end.result.status === 'aborted' ? EXIT.undone : EXIT.complete;
+  session.print('', ...renderResult(end.result, session.terminal));
+  if (exitCode === EXIT.complete) session.print('', color.dim(`Report: npx caravan report ${end.result.migration} -o report.html`));
+  session.printJson({ ...end.result, webUi: opened.link, exitCode });
+  return exitCode;
+}

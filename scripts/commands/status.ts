@@ -1,0 +1,107 @@
+import type { Command } from 'commander';
+import type { Door, MigrationStatus } from '../../workers/door';
+import { paintByStatus, renderDashboard, statusWords } from '../terminal/dashboard';
+import { formatCount, formatDuration, wholePercent } from '../terminal/quantities';
+import { renderPairs, renderTable } from '../terminal/table';
+import { wrapText } from '../terminal/text-width';
+import { defineCommand } from './common-options';
+import { isFinal, requireMigration, viewOf } from './migration-view';
+import { runSession, type CommonOptions, type Session } from './session';
+import { findRun, pollersOf } from './temporal-calls';
+import { renderWaysOn } from './ways-on';
+
+/** Temporal is a courtesy here: the control store says all that matters. */
+const TEMPORAL_WAIT_MS = 2_000;
+
+/** Adds `status [ID]`. */
+export function registerStatus(program: Command): void {
+  defineCommand(program, 'status', 'list the migrations, or show one; read from the control store, so it works with no worker', ['status', 'status customer-platform --json'])
+    .argument('[id]', 'name of the migration')
+    .action((id: string | undefined, options: CommonOptions) => runSession(options, (session) => (id === undefined ? showList(session) : showOne(session, id))));
+}
+
+/** Lists the migrations of every control store that the connections lead to. */
+export async function showList(session: Session): Promise<number> {
+  const { color, marks, columns } = session.terminal;
+  const door = await session.door();
+  const { migrations, unreachable } = await door.status();
+  const rows = migrations.map((one) => {
+    const total = Math.max(one.progress?.total ?? 0, one.progress?.counts.read ?? 0);
+    const percent = one.status === 'complete' ? 100 : wholePercent(one.progress?.counts.read ?? 0, total);
+    return [
+      one.migration, paintByStatus(statusWords(one.status, one.phase), one.status, session.terminal), `${percent}%`,
+      formatCount(one.progress?.counts.read ?? 0), formatCount(one.progress?.openQuarantine ?? 0), ago(one.updatedAt),
+    ];
+  });
+  if (rows.length > 0) {
+    session.print(...renderTable(
+      [{ title: 'migration' }, { title: 'status' }, { title: 'done', align: 'right' }, { title: 'rows', align: 'right' }, { title: 'quarantined', align: 'right' }, { title: 'last change' }],
+      rows, color.dim));
+  } else if (unreachable.length === 0) {
+    const connections = await door.connections();
+    session.print(connections.length > 0
+      ? `No migrations yet in the control stores of: ${connections.map((one) => one.name).join(', ')}. Start one: npx caravan run PLAN`
+      : 'No connections are known. Give one as CARAVAN_CONNECTION_<NAME>=URL, or write caravan.connections.yaml.');
+  }
+  for (const one of unreachable) session.print(...wrapText(`${one.connection}: ${one.message}`, columns, `${color.yellow(marks.warning)} `));
+  session.printJson({ migrations, unreachable });
+  // Listing is partial when a store is away, and empty of meaning when all are.
+  return migrations.length === 0 && unreachable.length > 0 ? 5 : 0;
+}
+
+async function showOne(session: Session, id: string): Promise<number> {
+  const door = await session.door();
+  const status = await requireMigration(door, id);
+  const queue = isFinal(status.status) ? null : await lookAtQueue(session, status);
+  const view = viewOf(status);
+  session.print(...renderDashboard(view, session.terminal), '', ...renderPairs(factsOf(status, queue), session.terminal.color.dim));
+  if (!isFinal(status.status)) {
+    const ways = renderWaysOn(view, session.terminal, null);
+    if (ways.length > 0) session.print('', ...ways);
+    else if (queue && (!queue.running || queue.workers === 0)) session.print('', `${session.terminal.color.yellow(session.terminal.marks.warning)} ${nobodyWorks(queue)}`);
+  }
+  session.printJson({ ...status, queue });
+  return 0;
+}
+
+function nobodyWorks(queue: QueueState): string {
+  if (!queue.running) return 'No run is under way. Going on from the last commit: npx caravan run PLAN';
+  return queue.queue.startsWith('caravan-run-') ? 'No worker serves this run. Going on: npx caravan run PLAN' : `No worker serves queue ${queue.queue}. Start one: npx caravan worker`;
+}
+
+function factsOf(status: MigrationStatus, queue: QueueState | null): [string, string][] {
+  const facts: [string, string][] = [
+    ['started', `${shortInstant(status.startedAt)} (${ago(status.startedAt)})`],
+    status.finishedAt ? ['finished', `${shortInstant(status.finishedAt)}, after ${formatDuration(Date.parse(status.finishedAt) - Date.parse(status.startedAt))}`] : ['last change', ago(status.updatedAt)],
+    ['control store', status.control],
+    ['workflow', status.workflowId],
+  ];
+  if (queue) facts.push(['workers', queue.running ? `${queue.workers} on ${queue.queue}` : 'none: no run is under way']);
+  if (status.uiLink) facts.push(['Web UI', status.uiLink]);
+  return facts;
+}
+
+interface QueueState { running: boolean; queue: string; workers: number }
+
+/** Who serves the run, asked of Temporal; null when it cannot be reached or is not known. */
+async function lookAtQueue(session: Session, status: MigrationStatus): Promise<QueueState | null> {
+  try {
+    const door: Door = await session.doorWithRunningTemporal();
+    const { client } = await door.temporal({ waitMs: TEMPORAL_WAIT_MS });
+    const run = await findRun(client, status.workflowId);
+    if (!run) return null;
+    return { running: run.running, queue: run.queue, workers: run.running ? (await pollersOf(client, run.queue)).pollers : 0 };
+  } catch {
+    return null;
+  }
+}
+
+function ago(instant: string): string {
+  const passed = Date.now() - Date.parse(instant);
+  return passed < 2_000 ? 'just now' : `${formatDuration(passed)} ago`;
+}
+
+function shortInstant(instant: string): string {
+  const text = new Date(instant).toISOString();
+  return `${text.slice(0, 10)} ${text.slice(11, 19)} UTC`;
+}

@@ -1,0 +1,28 @@
+import { nearest } from '../../migration/plan/finding';
+import type { StepOverrides } from '../../migration/protocol';
+import { UsageError } from './exit-codes';
+
+const NUMBERS: Record<string, Exclude<keyof StepOverrides, 'repair'>> = { batch_size: 'batchSize', checkpoint_interval: 'checkpointInterval', parallel_workers: 'parallelWorkers' };
+const NAMES = [...Object.keys(NUMBERS), 'repair'];
+
+/** `batch_size=1000`, `repair=true` -> overrides of one step. @throws UsageError naming the nearest valid name. */
+export function parseSettings(settings: string[]): StepOverrides {
+  const overrides: StepOverrides = {};
+  for (const setting of settings) {
+    const [name = '', value = ''] = setting.split(/=(.*)/s, 2);
+    if (name === 'repair') {
+      if (value !== 'true' && value !== 'false') throw new UsageError(`--set repair takes true or false, not "${value}"`);
+      overrides.repair = value === 'true';
+      continue;
+    }
+    const key = Object.hasOwn(NUMBERS, name) ? NUMBERS[name] : undefined;
+    if (!key) {
+      const near = nearest(name, NAMES);
+      throw new UsageError(`--set knows no "${name}". ${near ? `Did you mean ${near}?` : `It knows: ${NAMES.join(', ')}.`}`);
+    }
+    const number = Number(value);
+    if (!/^\d+$/.test(value) || number < 1) throw new UsageError(`--set ${name} takes a whole number from 1 on, not "${value}"`);
+    overrides[key] = number;
+  }
+  return overrides;
+}

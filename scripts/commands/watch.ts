@@ -1,0 +1,63 @@
+import type { Command } from 'commander';
+import { isMigrationError } from '../../migration/errors';
+import type { Door } from '../../workers/door';
+import { createLiveView } from '../terminal/live-view';
+import { defineCommand } from './common-options';
+import { EXIT, exitCodeOfStatus } from './exit-codes';
+import { interruption } from './interruption';
+import { isFinal, requireMigration, viewOf } from './migration-view';
+import { runSession, type CommonOptions, type Session } from './session';
+import { showList } from './status';
+import { renderWaysOn } from './ways-on';
+
+const LOOK_EVERY_MS = 1_000;
+
+/** Adds `watch [ID]`. */
+export function registerWatch(program: Command): void {
+  defineCommand(program, 'watch', 'show a migration live until it ends; needs neither Temporal nor a worker', ['watch customer-platform'])
+    .argument('[id]', 'name of the migration; without it the migrations are listed')
+    .action((id: string | undefined, options: CommonOptions) => runSession(options, (session) => (id === undefined ? showList(session) : watch(session, id))));
+}
+
+async function watch(session: Session, id: string): Promise<number> {
+  const door = await session.door();
+  const interrupted = interruption(session);
+  const { color } = session.terminal;
+  let status = await requireMigration(door, id);
+  if (status.uiLink) session.print(`${color.dim('Web UI')}  ${status.uiLink}`, '');
+  const live = createLiveView({ terminal: session.terminal, stream: session.people, footer: ['', color.dim('Ctrl-C ends the watching; the migration goes on.')] });
+  let told = '';
+  for (;;) {
+    const view = viewOf(status);
+    live.show(view);
+    const ways = isFinal(status.status) ? [] : renderWaysOn(view, session.terminal, null);
+    if (ways.join() !== told) {
+      told = ways.join();
+      if (ways.length > 0) live.note(ways.join('\n'));
+    }
+    if (isFinal(status.status) || interrupted.signal.aborted) break;
+    await pause(LOOK_EVERY_MS, interrupted.signal);
+    status = (await lookAgain(door, id)) ?? status;
+  }
+  live.end();
+  const exitCode = isFinal(status.status) ? exitCodeOfStatus(status.status) : EXIT.interrupted;
+  session.printJson({ ...status, exitCode });
+  return exitCode;
+}
+
+/** Null while the control store cannot be reached: the picture waits. */
+async function lookAgain(door: Door, id: string) {
+  try {
+    return (await door.status(id)).migrations.find((one) => one.migration === id) ?? null;
+  } catch (error) {
+    if (isMigrationError(error) && error.kind === 'transient') return null;
+    throw error;
+  }
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
+  });
+}

@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { Eta } from 'eta';
+import type { Verdict } from '../../migration/protocol';
+import { formatCount, formatDuration, formatPercent } from '../terminal/quantities';
+import type { ReportView } from './shape';
+
+const STATUS_WORDS: Record<string, string> = {
+  running: 'Running', paused: 'Paused', blocked: 'Blocked', waiting_for_approval: 'Waiting for approval',
+  complete: 'Complete', failed: 'Failed', cancelled: 'Cancelled', aborted: 'Aborted',
+};
+const VERDICT_WORDS: Record<Verdict, string> = { passed: 'Passed', explained: 'Explained by quarantine', warned: 'Warning', failed: 'Failed' };
+
+const page = readFileSync(path.join(__dirname, 'report.eta'), 'utf8');
+const eta = new Eta({ autoEscape: true, useWith: false, varName: 'it' });
+
+/** One self-contained HTML page: no scripts, nothing loaded from elsewhere, every value escaped. Prints well. */
+export function renderReport(view: ReportView): string {
+  return eta.renderString(page, { view, words });
+}
+
+/** What the template may use to write numbers and instants. */
+const words = {
+  count: formatCount,
+  percent: formatPercent,
+  duration: (milliseconds: number | null): string => (milliseconds === null ? '' : formatDuration(milliseconds)),
+  instant: (text: string | null): string => (text ? `${new Date(text).toISOString().slice(0, 16).replace('T', ' ')} UTC` : ''),
+  status: (status: string): string => STATUS_WORDS[status] ?? status,
+  verdict: (verdict: Verdict): string => VERDICT_WORDS[verdict],
+  event: (event: string): string => event.replaceAll('_', ' '),
+  /** Width of a bar's part. Anything that is there stays visible. */
+  share: (part: number, whole: number): string => (whole <= 0 || part <= 0 ? '0' : Math.max(0.6, (part / whole) * 100).toFixed(2)),
+};

@@ -1,0 +1,114 @@
+import { noCounts, type Counts } from '../../migration/accounting';
+import type { CheckOutcome, CompareResult, DatasetProgress, Verdict } from '../../migration/protocol';
+import type { ReportData } from '../../workers/door';
+
+export interface ReportDatasetView {
+  name: string; from: string; to: string; state: DatasetProgress['state']; counts: Counts;
+  /** Milliseconds from the first to the last commit; null before the first. */
+  copyMs: number | null; rowsPerSecond: number | null; commits: number; generation: number;
+}
+export interface ReportCheckView { title: string; kind: string; dataset: string | null; when: string; verdict: Verdict; detail: string }
+export interface ReportQuarantineView { dataset: string; rule: string; column: string | null; open: number; waived: number; replayed: number; gone: number }
+export interface ReportCriterion { name: string; wanted: string; found: string; met: boolean }
+
+/** All that the page shows: names, counts and instants, no row values. `caravan report --json` prints it. */
+export interface ReportView {
+  migration: string; project: string; status: string; phase: string; approach: string; compliance: string[]; generatedAt: string;
+  startedAt: string; finishedAt: string | null; durationMs: number | null;
+  control: string; workflowId: string; planHash: string;
+  counts: Counts; openQuarantine: number; waived: number;
+  datasets: ReportDatasetView[]; quarantine: ReportQuarantineView[]; checks: ReportCheckView[]; comparisons: ReportCheckView[]; criteria: ReportCriterion[];
+  blocked: { step: string; code: string; message: string; since: string }[];
+  approvals: { gate: string; by: string; role: string | null; at: string }[]; signOff: string[];
+  events: { at: string; actor: string; event: string }[];
+}
+
+const EVENTS_SHOWN = 60;
+const WHEN: Record<string, string> = { before: 'before the move', after: 'after the move', counts: 'after the move', sample: 'after the move', rows: 'after the move' };
+const KINDS: Record<CheckOutcome['kind'], string> = { count: 'Row counts', integrity: 'Integrity', business_rule: 'Business rule', sample: 'Sample', rows: 'Every row' };
+
+/** Turns what the stores hold into what the page shows. Pure. */
+export function shapeReport(data: ReportData, generatedAt: Date): ReportView {
+  const { status, plan } = data;
+  const counts = status.progress?.counts ?? noCounts();
+  const checks = data.checks.map(({ stage, outcome }) => shapeCheck(stage, outcome));
+  const quarantine = shapeQuarantine(data.quarantine);
+  const waived = quarantine.reduce((sum, one) => sum + one.waived, 0);
+  const openQuarantine = status.progress?.openQuarantine ?? quarantine.reduce((sum, one) => sum + one.open, 0);
+  return {
+    migration: status.migration, project: plan.project ?? status.migration, status: status.status, phase: status.phase,
+    approach: plan.approach, compliance: plan.compliance, generatedAt: generatedAt.toISOString(),
+    startedAt: status.startedAt, finishedAt: status.finishedAt,
+    durationMs: status.finishedAt ? Date.parse(status.finishedAt) - Date.parse(status.startedAt) : null,
+    control: status.control, workflowId: status.workflowId, planHash: status.planHash,
+    counts, openQuarantine, waived,
+    datasets: shapeDatasets(data), quarantine,
+    checks: checks.filter((one) => one.kind !== KINDS.rows), comparisons: checks.filter((one) => one.kind === KINDS.rows),
+    criteria: judgeCriteria(data, counts, openQuarantine, waived),
+    blocked: status.blocked.map(({ step, code, message, since }) => ({ step, code, message, since })),
+    approvals: data.approvals.map((one) => ({ gate: one.gate, by: one.by, role: one.role ?? null, at: one.at })),
+    signOff: plan.sign_off,
+    events: data.audit.slice(-EVENTS_SHOWN).map(({ at, actor, event }) => ({ at, actor, event })),
+  };
+}
+
+function shapeDatasets(data: ReportData): ReportDatasetView[] {
+  const progress = new Map((data.status.progress?.datasets ?? []).map((one) => [one.dataset, one]));
+  const work = new Map(data.datasets.map((one) => [one.dataset, one]));
+  return Object.entries(data.plan.datasets).map(([name, { source, target }]) => {
+    const done = work.get(name);
+    const copyMs = done?.firstCommitAt && done.lastCommitAt ? Date.parse(done.lastCommitAt) - Date.parse(done.firstCommitAt) : null;
+    const counts = progress.get(name)?.counts ?? noCounts();
+    return {
+      name, counts, copyMs, state: progress.get(name)?.state ?? 'waiting',
+      from: `${source.connection} · ${source.query ? 'query' : (source.table ?? name)}`, to: `${target.connection} · ${target.table ?? name}`,
+      // One commit has no duration; a speed from it would be made up.
+      rowsPerSecond: copyMs !== null && copyMs >= 1000 ? Math.round(counts.read / (copyMs / 1000)) : null,
+      commits: done?.commits ?? 0, generation: done?.generation ?? 0,
+    };
+  });
+}
+
+function shapeCheck(stage: string, outcome: CheckOutcome | CompareResult): ReportCheckView {
+  const when = WHEN[stage] ?? stage;
+  if ('compared' in outcome) return { title: outcome.dataset, kind: KINDS.rows, dataset: outcome.dataset, when, verdict: outcome.verdict, detail: outcome.detail };
+  const side = outcome.side ? ` (${outcome.side})` : '';
+  return { title: `${outcome.name}${side}`, kind: KINDS[outcome.kind], dataset: outcome.dataset ?? null, when, verdict: outcome.verdict, detail: outcome.detail };
+}
+
+function shapeQuarantine(rows: ReportData['quarantine']): ReportQuarantineView[] {
+  const byReason = new Map<string, ReportQuarantineView>();
+  for (const { dataset, rule, column, state, rows: count } of rows) {
+    const key = JSON.stringify([dataset, rule, column]);
+    const view = byReason.get(key) ?? { dataset, rule, column, open: 0, waived: 0, replayed: 0, gone: 0 };
+    if (state === 'open' || state === 'waived' || state === 'replayed' || state === 'gone') view[state] += count;
+    byReason.set(key, view);
+  }
+  return [...byReason.values()];
+}
+
+function judgeCriteria(data: ReportData, counts: Counts, open: number, waived: number): ReportCriterion[] {
+  const { migrated, error_rate: errorRate } = data.plan.success;
+  const criteria: ReportCriterion[] = [];
+  const total = Math.max(data.status.progress?.total ?? 0, counts.read);
+  if (migrated !== undefined) {
+    // Migrated: accounted for, and not left in quarantine without anybody's decision.
+    const found = total === 0 ? 1 : Math.max(0, counts.read - open) / total;
+    criteria.push({ name: 'Migrated', wanted: `at least ${percent(migrated)}`, found: percent(found), met: found >= migrated });
+  }
+  if (errorRate !== undefined) {
+    const found = counts.read === 0 ? 0 : (open + waived) / counts.read;
+    criteria.push({ name: 'Error rate', wanted: `at most ${percent(errorRate)}`, found: percent(found), met: found <= errorRate });
+  }
+  return criteria;
+}
+
+/** Never rounds up to 100 % or down to 0 %. */
+function percent(share: number): string {
+  const value = share * 100;
+  for (const digits of [0, 1, 2, 3, 4]) {
+    const text = value.toFixed(digits);
+    if ((Number(text) !== 100 || value === 100) && (Number(text) !== 0 || value === 0) && (digits >= 2 || Number(text) === value)) return `${text.replace(/\.?0+$/, (zeros) => (zeros.includes('.') ? '' : zeros))} %`;
+  }
+  return value > 50 ? '99.9999 %' : '0.0001 %';
+}

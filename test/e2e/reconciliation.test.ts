@@ -1,0 +1,135 @@
+import { compareSides } from '../../activities/reconciliation/compare-sides';
+import { openSides } from '../../activities/reconciliation/open-sides';
+import { loadDataset } from '../../activities/run-context';
+import type { CompareResult, RunRef } from '../../migration/protocol';
+import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
+
+const ROWS = 3000;
+const COLUMNS = `id bigint PRIMARY KEY, name text, nick text, first text, last text, price numeric, fixed numeric(12,4), score double precision, ratio real,
+  seen timestamptz, big bigint, code char(6), data jsonb, raw bytea, born date, flag boolean`;
+const FILL = `SELECT g, 'name ' || g, CASE WHEN g % 5 = 0 THEN NULL WHEN g % 7 = 0 THEN '' ELSE 'nick' END, 'first' || g, 'last' || g, g * 1.10, g * 1.25, g / 3.0, g / 7.0,
+  timestamptz '2020-01-01+00' + g * interval '1.000001 second', 9007199254740992 + g, 'c' || g % 10, jsonb_build_object('b', g, 'a', 12345678901234567890),
+  decode(lpad(to_hex(g), 8, '0'), 'hex'), date '2000-01-01' + g, g % 2 = 0 FROM generate_series(1, ${ROWS}) g`;
+
+/** Each plants one kind of damage in the target. Rows are apart, so that every one counts. */
+const MUTATIONS: [name: string, sql: string, kind: 'missing' | 'extra' | 'different', rows: number][] = [
+  ['missing rows', 'DELETE FROM items WHERE id IN (10, 20, 30)', 'missing', 3],
+  ['extra rows', `INSERT INTO items SELECT id + 100000, name FROM items WHERE id IN (40, 41)`, 'extra', 2],
+  ['changed text', `UPDATE items SET name = 'Name 50' WHERE id = 50`, 'different', 1],
+  ['changed number', 'UPDATE items SET big = big + 1 WHERE id = 60', 'different', 1],
+  ['NULL for empty', `UPDATE items SET nick = NULL WHERE id = 77`, 'different', 1],
+  ['empty for NULL', `UPDATE items SET nick = '' WHERE id = 80`, 'different', 1],
+  ['swapped columns', 'UPDATE items SET first = last, last = first WHERE id = 90', 'different', 1],
+  ['minus zero', `UPDATE items SET score = '-0' WHERE id = 100`, 'different', 1],
+  ['trailing blank', `UPDATE items SET name = name || ' ' WHERE id = 110`, 'different', 1],
+  ['one microsecond', `UPDATE items SET seen = seen + interval '1 microsecond' WHERE id = 120`, 'different', 1],
+  ['scale of a plain numeric', 'UPDATE items SET price = trim_scale(price) WHERE id = 130', 'different', 1],
+  ['one bit of bytes', `UPDATE items SET raw = set_bit(raw, 3, 1 - get_bit(raw, 3)) WHERE id = 140`, 'different', 1],
+  ['a digit deep in JSON', `UPDATE items SET data = jsonb_set(data, '{a}', '12345678901234567891') WHERE id = 150`, 'different', 1],
+  ['a boolean', 'UPDATE items SET flag = NOT flag WHERE id = 160', 'different', 1],
+  ['a date', 'UPDATE items SET born = born + 1 WHERE id = 170', 'different', 1],
+  ['rows with exchanged content', `UPDATE items i SET name = o.name FROM items o WHERE (i.id, o.id) IN ((180, 181), (181, 180))`, 'different', 2],
+  ['a float in its last place', `UPDATE items SET score = score + 1e-13 WHERE id = 190`, 'different', 1],
+];
+
+describe('comparing and repairing every row', () => {
+  let run: ActivitiesRun;
+  let ref: RunRef;
+  const compare = (dataset: string, repair = false): Promise<CompareResult> => run.call(run.activities.compareRows, { ref, dataset, repair });
+  const verdict = async (dataset: string) => {
+    const { missing, extra, different, unreadable, explained, verdict: said } = await compare(dataset);
+    return { missing, extra, different, unreadable, explained, said };
+  };
+  const clean = { missing: 0, extra: 0, different: 0, unreadable: 0, explained: 0, said: 'passed' };
+
+  beforeAll(async () => {
+    run = await activitiesRun('reconcile');
+    await run.legacy.query(`CREATE TABLE items (${COLUMNS}); INSERT INTO items ${FILL};
+      CREATE TABLE words (word text COLLATE "C" PRIMARY KEY, n int);
+      INSERT INTO words SELECT DISTINCT ON (w) w, g FROM (SELECT g, CASE g % 4 WHEN 0 THEN 'äb-' WHEN 1 THEN 'Ab_' WHEN 2 THEN 'a b' ELSE 'Z' END || g / 4 AS w FROM generate_series(1, 800) g) x ORDER BY w;
+      CREATE TABLE logs (kind text, at timestamptz, amount numeric);
+      INSERT INTO logs SELECT 'k' || g % 3, timestamptz '2021-01-01+00' + (g / 2) * interval '1 second', g % 3 FROM generate_series(1, 900) g; INSERT INTO logs SELECT * FROM logs LIMIT 50;
+      CREATE TABLE picky (id int PRIMARY KEY, email text); INSERT INTO picky SELECT g, CASE WHEN g % 10 = 0 THEN 'broken' ELSE 'u' || g || '@x.org' END FROM generate_series(1, 200) g`);
+    await run.target.query(`CREATE TABLE items (${COLUMNS}); CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = true);
+      CREATE TABLE words (word text COLLATE ci PRIMARY KEY, n int); CREATE TABLE logs (kind text, at timestamptz, amount numeric); CREATE TABLE picky (id int PRIMARY KEY, email text)`);
+    const dataset = (extra: object = {}) => ({ source: { connection: 'legacy' }, target: { connection: 'new' }, ...extra });
+    ({ ref } = await run.admit({
+      migration: 'reconcile', checks: { samples: { size: 400 } },
+      datasets: { items: dataset(), words: dataset(), logs: dataset(), picky: dataset({ validation: { formats: { email: 'email' } } }) },
+    }));
+    for (const name of ['items', 'words', 'logs', 'picky']) {
+      await run.copy(ref, name);
+      await run.call(run.activities.closeDataset, { ref, dataset: name });
+    }
+  }, 120_000);
+  afterAll(() => run.close());
+
+  test('finds nothing where there is nothing, and says what quarantine explains', async () => {
+    for (const name of ['items', 'words', 'logs']) expect(await verdict(name)).toEqual(clean);
+    expect(await verdict('picky')).toEqual({ ...clean, explained: 20, said: 'explained' });
+    for (const name of ['items', 'words', 'logs', 'picky']) {
+      const counts = await run.call(run.activities.compareCounts, { ref, dataset: name });
+      const sample = await run.call(run.activities.compareSample, { ref, dataset: name });
+      expect([name, counts.verdict, sample.verdict]).toEqual([name, ...(name === 'picky' ? ['explained', 'explained'] : ['passed', 'passed'])]);
+    }
+  });
+
+  test.each(MUTATIONS)('finds and repairs: %s', async (_, sql, kind, rows) => {
+    await run.target.query(sql);
+    expect(await verdict('items')).toEqual({ ...clean, [kind]: rows, said: 'failed' });
+    const repaired = await compare('items', true);
+    expect(repaired).toMatchObject({ missing: 0, extra: 0, different: 0, repaired: rows, verdict: 'passed' });
+    expect(await verdict('items')).toEqual(clean);
+    expect((await run.call(run.activities.compareCounts, { ref, dataset: 'items' })).verdict).toBe('passed');
+  });
+
+  test('many kinds at once are counted exactly, column by column, in several small passes too', async () => {
+    for (const [, sql] of MUTATIONS) await run.target.query(sql);
+    const result = await compare('items');
+    expect(result).toMatchObject({ missing: 3, extra: 2, different: 15, verdict: 'failed' });
+    expect(result.detail).toContain('name 4');
+    const sides = await openSides(run.deps, await loadDataset(run.deps, { ref, dataset: 'items' }));
+    const small = await compareSides(sides, { signal: new AbortController().signal, groupBytes: 1 });
+    expect(small).toMatchObject({ missing: 3, extra: 2, different: 15, compared: ROWS });
+    const { rows } = await run.target.query(`SELECT kind, count(*)::int AS n FROM caravan.difference WHERE dataset = 'items' GROUP BY 1 ORDER BY 1`);
+    expect(rows).toEqual([{ kind: 'different', n: 15 }, { kind: 'extra', n: 2 }, { kind: 'missing', n: 3 }]);
+    expect(await compare('items', true)).toMatchObject({ repaired: 20, verdict: 'passed' });
+  });
+
+  test('the type\'s own rounding is no difference', async () => {
+    expect((await run.target.query(`SELECT count(*)::int AS n FROM items WHERE fixed::text LIKE '%.2500'`)).rows[0]).not.toEqual({ n: 0 });
+    expect(await verdict('items')).toEqual(clean);
+  });
+
+  test('keys are matched whatever the collations say', async () => {
+    await run.target.query(`DELETE FROM words WHERE word = 'Ab_3'; UPDATE words SET n = -1 WHERE word = 'äb-5'; INSERT INTO words VALUES ('AB_4', 1)`);
+    expect(await verdict('words')).toEqual({ ...clean, missing: 1, different: 1, extra: 1, said: 'failed' });
+    expect(await compare('words', true)).toMatchObject({ repaired: 3, verdict: 'passed' });
+  });
+
+  test('a table without a key is a multiset: one copy too many or too few is seen and repaired', async () => {
+    await run.target.query(`INSERT INTO logs SELECT * FROM logs LIMIT 2; DELETE FROM logs WHERE ctid = (SELECT ctid FROM logs ORDER BY at DESC LIMIT 1)`);
+    const found = await verdict('logs');
+    expect(found).toEqual({ ...clean, missing: 1, extra: 2, said: 'failed' });
+    expect(await compare('logs', true)).toMatchObject({ repaired: 3, verdict: 'passed' });
+  });
+
+  test('what moved in the source since is drift: found, repaired and accounted for', async () => {
+    await run.legacy.query(`INSERT INTO picky VALUES (201, 'new@x.org'), (202, 'broken too'); DELETE FROM picky WHERE id = 1; UPDATE picky SET email = 'other@x.org' WHERE id = 2; UPDATE picky SET email = 'bad now' WHERE id = 3`);
+    expect(await verdict('picky')).toEqual({ missing: 1, extra: 2, different: 1, unreadable: 2, explained: 20, said: 'failed' });
+    expect(await compare('picky', true)).toMatchObject({ missing: 0, extra: 0, different: 0, unreadable: 0, explained: 22, verdict: 'explained' });
+    expect((await run.call(run.activities.compareCounts, { ref, dataset: 'picky' })).verdict).toBe('explained');
+  });
+
+  test('a quarantined row that is in the target after all is extra', async () => {
+    await run.target.query(`INSERT INTO picky VALUES (10, 'broken')`);
+    expect(await verdict('picky')).toMatchObject({ extra: 1, said: 'failed' });
+    await run.target.query('DELETE FROM picky WHERE id = 10');
+  });
+
+  test('a sample finds damage and names the columns', async () => {
+    await run.target.query(`UPDATE items SET first = 'x'`);
+    const sample = await run.call(run.activities.compareSample, { ref, dataset: 'items' });
+    expect(sample).toMatchObject({ verdict: 'failed', detail: '400 rows compared; 400 different (first 400)' });
+  });
+});

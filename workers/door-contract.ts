@@ -1,0 +1,142 @@
+/** What the one door between the command (`scripts/`) and the systems offers. Implemented in `door.ts`. */
+import type { Client } from '@temporalio/client';
+import type { Column } from '../migration/value';
+import type { Plan } from '../migration/plan/schema';
+import type { Reason } from '../migration/batch';
+import type { Approval, CheckOutcome, CompareResult, Problem, Progress, BlockedStep, Phase, RunStatus } from '../migration/protocol';
+
+export interface DoorOptions {
+  /** YAML file of connections. Default: CARAVAN_CONNECTIONS, then `caravan.connections.yaml` in the working directory. */
+  connectionsFile?: string;
+  /** Folder that plan names are looked up in. Default: CARAVAN_PLANS, then `plans`. */
+  plansFolder?: string;
+  /** Module of user transforms. Default: CARAVAN_TRANSFORMS, then `caravan.transforms.ts` in the working directory when it exists. */
+  transformsFile?: string;
+  /** Where the Temporal is that the caller started or found. Default: the standard TEMPORAL_* variables and profile. */
+  temporal?: { address: string; namespace?: string; uiUrl?: string };
+  /** Folder of the staging store. Default: CARAVAN_STAGING, then `.caravan/staging`. */
+  stagingFolder?: string;
+  /** Variables to read instead of this process's own. */
+  env?: Record<string, string | undefined>;
+  /** Least severe lines that are written to stderr. Default `warn`. */
+  logLevel?: 'silent' | 'error' | 'warn' | 'info' | 'debug';
+}
+
+/** A connection without its secrets. */
+export interface ConnectionListing { name: string; scheme: string; address: string; connector: string; from: string }
+
+/** A plan that parsed. `input` is what to send as `MigrationInput.plan` when the plan is sent whole. */
+export interface LoadedPlan { path: string | null; input: object; plan: Plan; hash: string; problems: Problem[] }
+
+/** One table as the connection holds it. Counts and sizes are the server's estimates. */
+export interface InventoryTable {
+  schema: string;
+  table: string;
+  kind: 'table' | 'partitioned' | 'view' | 'materialized_view' | 'foreign';
+  columns: Column[];
+  primaryKey: string[] | null;
+  /** A key that splits can use (the primary key or another unique index); null when there is none. */
+  key: string[] | null;
+  foreignKeys: { columns: string[]; schema: string; table: string; referencedColumns: string[] }[];
+  rowsEstimate: number;
+  bytes: number;
+}
+export interface ConnectionInventory { connection: string; tables: InventoryTable[]; problems: Problem[] }
+
+export interface PlanCheck {
+  plan: Plan;
+  /** Errors and warnings of lint and, with `connect`, of the live systems. No error: the plan can run. */
+  problems: Problem[];
+  /** With `grants`: least-privilege SQL per connection. */
+  grants: { connection: string; sql: string }[];
+}
+
+/** Rows before and after, as text; for the terminal of the person who asked, never for logs or Temporal. */
+export interface Preview {
+  dataset: string;
+  sourceColumns: string[];
+  targetColumns: string[];
+  /** Columns with personal data, on either side. */
+  pii: string[];
+  /** `after` is null for a row that goes to quarantine: `reasons` says why. */
+  rows: { before: (string | null)[]; after: (string | null)[] | null; reasons: Reason[] }[];
+}
+
+/** One migration as its control store knows it: works without Temporal and without a worker. Instants are ISO text. */
+export interface MigrationStatus {
+  migration: string;
+  control: string;
+  workflowId: string;
+  firstRunId: string;
+  namespace: string;
+  uiLink: string | null;
+  lease: number;
+  planHash: string;
+  phase: Phase;
+  status: RunStatus;
+  detail: string | null;
+  blocked: BlockedStep[];
+  startedAt: string;
+  updatedAt: string;
+  finishedAt: string | null;
+  /** Seconds since the run was last heard of. */
+  seenSeconds: number;
+  /** Null when the ledger cannot be reached. */
+  progress: Progress | null;
+}
+export interface StatusAnswer { migrations: MigrationStatus[]; unreachable: { connection: string; message: string }[] }
+
+/** All that the report shows. */
+export interface ReportData {
+  status: MigrationStatus;
+  plan: Plan;
+  approvals: (Approval & { at: string })[];
+  checks: { stage: string; at: string; outcome: CheckOutcome | CompareResult }[];
+  /** Open, replayed, waived and gone rows by dataset and first reason. */
+  quarantine: { dataset: string; rule: string; column: string | null; state: string; rows: number }[];
+  audit: { at: string; actor: string; event: string; body: Record<string, unknown> }[];
+  /** Rows per dataset and how long its copy took (first to last commit). */
+  datasets: { dataset: string; generation: number; commits: number; splits: number; firstCommitAt: string | null; lastCommitAt: string | null }[];
+}
+
+/** Which quarantined rows are meant; all given conditions hold. */
+export interface QuarantineSelection { migration: string; dataset?: string; rule?: string; ids?: string[]; state?: 'open' | 'replayed' | 'waived' | 'gone'; limit?: number }
+/** Content is masked. */
+export interface QuarantinedRow { id: string; dataset: string; reasons: Reason[]; state: string; key: string[] | null; columns: string[]; content: (string | null)[]; createdAt: string; decidedBy: string | null; decidedReason: string | null }
+export interface ReplayAnswer { replayed: number; stillRefused: number; gone: number }
+
+export interface TemporalDoor { client: Client; address: string; namespace: string; uiUrl: string | null; workflowLink(workflowId: string): string | null }
+
+export interface WorkerRequest {
+  /** `all`: workflows and every activity on `caravan` and `caravan-copy`. `run`: activities also on the queue of one migration (`runTaskQueue`). */
+  migration?: string;
+  /** Sides this worker reaches: it serves `caravan-side-<name>` for each. Default: every connection it has. */
+  sides?: string[];
+  /** Activities at the same time on each copy queue. Default 16. */
+  copySlots?: number;
+}
+/** A worker that polls. `failed` rejects when it ends by itself. */
+export interface RunningWorker { queues: string[]; failed: Promise<never>; stop(): Promise<void> }
+
+export interface Door {
+  connections(): Promise<ConnectionListing[]>;
+  /** @throws MigrationError `CONNECTION_UNKNOWN`, `SYSTEM_UNREACHABLE`, `CONNECTION_REFUSED`. */
+  inventory(connection: string): Promise<ConnectionInventory>;
+  /** `plan`: a path, a name in the plans folder, or a whole plan. @throws MigrationError `PLAN_NOT_FOUND`, `PLAN_INVALID` with every problem in the message. */
+  loadPlan(plan: string | object): Promise<LoadedPlan>;
+  checkPlan(plan: string | object, options: { connect: boolean; grants: boolean }): Promise<PlanCheck>;
+  preview(plan: string | object, options: { dataset?: string; rows: number }): Promise<Preview[]>;
+  /** Looks into the control store of every connection, or for one migration; latest change first. */
+  status(migration?: string): Promise<StatusAnswer>;
+  /** @throws MigrationError `PLAN_NOT_FOUND` when no control store knows the migration. */
+  report(migration: string): Promise<ReportData>;
+  quarantineList(selection: QuarantineSelection): Promise<QuarantinedRow[]>;
+  quarantineReplay(selection: QuarantineSelection, by: string): Promise<ReplayAnswer>;
+  /** Answers how many rows were waived. */
+  quarantineWaive(selection: QuarantineSelection, by: string, reason: string): Promise<number>;
+  /** Connects at the first call, retrying for up to `waitMs` (default 15 s). @throws MigrationError `SYSTEM_UNREACHABLE`. */
+  temporal(options?: { waitMs?: number }): Promise<TemporalDoor>;
+  startWorker(request?: WorkerRequest): Promise<RunningWorker>;
+  /** Stops what this door started, workers included. Repeats change nothing. */
+  close(): Promise<void>;
+}

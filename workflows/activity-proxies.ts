@@ -1,0 +1,87 @@
+import { ActivityCancellationType, proxyActivities, workflowInfo, type ActivityOptions } from '@temporalio/workflow';
+import { COPY_TASK_QUEUE, sideTaskQueue, type ControlActivities, type CopyActivities, type DatasetView } from '../migration/protocol';
+import { failure, isUnserved } from './failures';
+
+const MINUTE = 60_000;
+const DAY = 24 * 60 * MINUTE;
+/** Work that nobody picks up is scheduled twice for this long; then its step blocks and names the queue. */
+const UNSERVED_MS = 5 * MINUTE;
+/** A slice that overruns by more is lost: commits in progress end well before. */
+const SLICE_MARGIN_MS = 5 * MINUTE;
+
+/**
+ * How often an activity is tried again after transient failures (the activities mark all others as non-retryable).
+ * `few`: a handful within a minute. `patient`: until it works, at most a minute apart.
+ */
+const RETRIES = {
+  few: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '20s', maximumAttempts: 5 },
+  patient: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '1m' },
+} as const;
+
+/** Queue of the cheap control work: the run's own, or the workflow's. */
+export function controlQueue(activityQueue: string | undefined): string {
+  return activityQueue ?? workflowInfo().taskQueue;
+}
+
+/**
+ * Queue of copy work. `both`: needs a worker that reaches source and target (opening a dataset, fused copies, comparisons).
+ * In staged mode source work and target work go to the queue of their side.
+ */
+export function copyQueue(activityQueue: string | undefined, view: DatasetView, reaches: 'both' | 'source' | 'target'): string {
+  if (activityQueue !== undefined) return activityQueue;
+  if (view.mode === 'fused' || reaches === 'both') return COPY_TASK_QUEUE;
+  return sideTaskQueue(reaches === 'source' ? view.sourceSide : view.targetSide);
+}
+
+/** Short control work: answers within a minute, without heartbeats. `few` retries where a person waits for the answer. */
+export function controlActivities(queue: string, summary: string, retry: keyof typeof RETRIES = 'patient'): ControlActivities {
+  return proxyActivities<ControlActivities>({ taskQueue: queue, summary, startToCloseTimeout: 2 * MINUTE, retry: RETRIES[retry] });
+}
+
+/** Control work that reads whole systems: up to a day, heartbeat 30 s. */
+export function longControlActivities(queue: string, summary: string): ControlActivities {
+  return proxyActivities<ControlActivities>({ taskQueue: queue, summary, startToCloseTimeout: DAY, heartbeatTimeout: '30s', retry: RETRIES.few });
+}
+
+/** The look at the ledger: waits for news up to `maxWaitMs`; the workflow never waits for it to be cancelled. */
+export function watchActivities(queue: string, maxWaitMs: number): ControlActivities {
+  return proxyActivities<ControlActivities>({
+    taskQueue: queue, summary: 'progress', startToCloseTimeout: maxWaitMs + 2 * MINUTE, heartbeatTimeout: '30s',
+    retry: RETRIES.patient, cancellationType: ActivityCancellationType.TRY_CANCEL,
+  });
+}
+
+/** One slice of work. It is tried a few times; more is up to the lane, which counts slices without progress. */
+export function sliceActivities(queue: string, summary: string, sliceMs: number): CopyActivities {
+  return namingQueue(queue, copyProxies({ taskQueue: queue, summary, startToCloseTimeout: sliceMs + SLICE_MARGIN_MS, scheduleToStartTimeout: UNSERVED_MS }));
+}
+
+/** Long work on a dataset (a whole generation, index builds, comparisons): up to 30 days, kept alive by its heartbeat. */
+export function longCopyActivities(queue: string, summary: string): CopyActivities {
+  return namingQueue(queue, copyProxies({ taskQueue: queue, summary, startToCloseTimeout: 30 * DAY, scheduleToStartTimeout: UNSERVED_MS }));
+}
+
+function copyProxies(options: ActivityOptions): CopyActivities {
+  return proxyActivities<CopyActivities>({
+    ...options, heartbeatTimeout: '30s', retry: RETRIES.few, cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  });
+}
+
+/** Schedules once more what nobody picked up (all workers may have been away with this one); then says which queue it is. */
+function namingQueue(queue: string, activities: CopyActivities): CopyActivities {
+  return new Proxy(activities, {
+    get(target, name) {
+      const activity = Reflect.get(target, name) as (input: unknown) => Promise<unknown>;
+      return async (input: unknown) => {
+        for (let round = 1; ; round++) {
+          try {
+            return await activity(input);
+          } catch (error) {
+            if (!isUnserved(error)) throw error;
+            if (round === 2) throw failure('QUEUE_UNSERVED', `No worker took work from the queue "${queue}" for ${(2 * UNSERVED_MS) / MINUTE} minutes: none serves it, or all are busy.`);
+          }
+        }
+      };
+    },
+  });
+}

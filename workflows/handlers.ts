@@ -1,0 +1,81 @@
+import { ApplicationFailure, log, setHandler } from '@temporalio/workflow';
+import type { Approval, PauseRequest, StepResolution } from '../migration/protocol';
+import {
+  approveUpdate, pauseSignal, pauseUpdate, progressQuery, resolveStepSignal, resolveStepUpdate, resumeSignal, resumeUpdate, stepBlockedSignal, stepResolvedSignal,
+} from './definitions';
+import { chooseStep, chooseSteps } from './resolution';
+import type { RunControl } from './run-control';
+
+/** Registers all that may be sent to a root workflow, described for the dialogs of the UI. Call before the first await. */
+export function registerHandlers(run: RunControl): void {
+  registerResolution(run);
+  registerPause(run);
+  registerApproval(run);
+  setHandler(stepBlockedSignal, (step) => run.stepBlocked(step), { description: 'Internal: a child workflow tells that one of its steps is blocked.' });
+  setHandler(stepResolvedSignal, (step) => run.stepResolved(step), { description: 'Internal: a child workflow tells that its block is gone.' });
+  setHandler(progressQuery, () => run.snapshot(), { description: 'Progress, blocked steps and approvals waited for, as data.' });
+}
+
+function registerResolution(run: RunControl): void {
+  setHandler(resolveStepUpdate, (resolution) => {
+    const step = chooseStep(run.blocked, resolution);
+    if (typeof step === 'string') throw refusal(step);
+    run.resolve(step, resolution);
+    return `${resolution.action}: ${step.step}`;
+  }, {
+    description: 'Decides on a blocked step: {"action": "retry" | "skip" | "abort", "step": "…", "by": "your name", "reason": "…", "overrides": {"batchSize": 1000}}. "step" is needed only where several are blocked.',
+    validator: (resolution: StepResolution) => refuse(chooseStep(run.blocked, resolution)),
+  });
+  setHandler(resolveStepSignal, (resolution) => {
+    const steps = chooseSteps(run.blocked, resolution);
+    if (typeof steps === 'string') log.warn('decision ignored', { reason: steps });
+    else for (const step of steps) run.resolve(step, resolution);
+  }, { description: 'Like resolveStep, for many runs at once from a list filter: a retry that names no step means every blocked step.' });
+}
+
+function registerPause(run: RunControl): void {
+  setHandler(pauseUpdate, (request) => {
+    run.pause('person', request);
+    return 'pausing: work in flight stops after its current commit';
+  }, {
+    description: 'Stops after the current commits and waits. Optional: {"by": "your name", "reason": "…"}.',
+    validator: (_request: PauseRequest | undefined) => refuse(run.outcome ? 'The run is ending.' : run.paused ? 'The run is paused already.' : null),
+  });
+  setHandler(resumeUpdate, () => {
+    run.resume('person');
+    return 'resumed';
+  }, {
+    description: 'Goes on after a pause. A blocked step needs resolveStep instead.',
+    validator: (_request: PauseRequest | undefined) => refuse(run.paused ? null : run.blocked.length > 0 ? 'The run is not paused but blocked: send resolveStep.' : 'The run is not paused.'),
+  });
+  setHandler(pauseSignal, (request) => run.pause('person', request), { description: 'Like pause, for many runs at once from a list filter.' });
+  setHandler(resumeSignal, () => run.resume('person'), { description: 'Like resume, for many runs at once from a list filter.' });
+}
+
+function registerApproval(run: RunControl): void {
+  setHandler(approveUpdate, (approval) => {
+    run.approve(approval);
+    return `approved: ${approval.gate}`;
+  }, {
+    description: 'Opens a gate of the plan: {"gate": "…", "by": "your name", "role": "…", "reason": "…"}.',
+    validator: (approval: Approval) => refuse(judgeApproval(run, approval)),
+  });
+}
+
+function judgeApproval(run: RunControl, approval: Approval | undefined): string | null {
+  if (!run.isAdmitted) return 'The run is not admitted yet.';
+  const gates = run.gates();
+  if (gates.length === 0) return 'The plan has no gates.';
+  if (typeof approval !== 'object' || approval === null || !gates.includes(approval.gate)) return `Name a gate of the plan as "gate": ${gates.join(', ')}.`;
+  if (typeof approval.by !== 'string' || approval.by.trim() === '') return 'Say who approves: "by".';
+  return run.isApproved(approval.gate) ? `The gate "${approval.gate}" is approved already.` : null;
+}
+
+/** Throws when there is a reason against it. */
+function refuse(reason: unknown): void {
+  if (typeof reason === 'string') throw refusal(reason);
+}
+
+function refusal(message: string): ApplicationFailure {
+  return ApplicationFailure.create({ message, type: 'REFUSED', nonRetryable: true });
+}

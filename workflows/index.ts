@@ -1,0 +1,6 @@
+/** The workflows, exported under the names they are registered by. */
+export { migration } from './migration';
+export { preparation } from './preparation';
+export { productionMigration } from './production-migration';
+export { datasetMigration } from './dataset-migration';
+export { validation } from './validation';

@@ -1,0 +1,84 @@
+import { workflowInfo } from '@temporalio/workflow';
+import { noCounts } from '../migration/accounting';
+import {
+  WORKFLOWS,
+  type GroupView, type MigrationInput, type MigrationResult, type Phase, type PreparationResult, type ProductionInput, type ProductionResult, type RunInput, type RunView,
+  type ValidationResult,
+} from '../migration/protocol';
+import { controlActivities } from './activity-proxies';
+import { runChild } from './child-workflow';
+import { attributes } from './definitions';
+import { failure } from './failures';
+import { registerHandlers } from './handlers';
+import { admit, conduct, finalProgress } from './run';
+import { RunControl } from './run-control';
+
+/**
+ * A whole migration: admission, preparation, gates, production in groups, validation. Start it with `{"plan": "name"}` or a whole plan; starting it again continues.
+ * A step that cannot go on blocks and waits for `resolveStep`; it never fails the run. Cancel stops after the current commits and keeps the rows.
+ * @throws ApplicationFailure with an error code as type when the run is refused (LEASE_HELD, PLAN_INVALID, ...) or loses its lease (LEASE_LOST).
+ */
+export async function migration(input: MigrationInput): Promise<MigrationResult> {
+  const run = new RunControl(input?.activityQueue);
+  registerHandlers(run);
+  if (!isStart(input)) throw failure('PLAN_INVALID', 'Start this workflow with {"plan": "name of a plan"} or {"plan": {...}}.');
+  const view = await admit(run, input, 'migrate');
+  if (view.complete) return nothingToDo(run);
+  const validated = await conduct(run, () => runPhases(run, input), () => `${view.ref.migration} is complete.`);
+  const progress = run.progress;
+  const result: MigrationResult = {
+    migration: view.ref.migration, status: 'complete', counts: progress?.counts ?? noCounts(), openQuarantine: progress?.openQuarantine ?? 0,
+    checks: validated?.checks ?? [], comparisons: validated?.comparisons ?? [], skipped: run.skipped,
+  };
+  if (validated !== null) return result;
+  const { step, by, reason } = run.aborted ?? {};
+  return { ...result, status: 'aborted', aborted: { step, by, reason } };
+}
+
+function isStart(input: MigrationInput | undefined): boolean {
+  return typeof input === 'object' && input !== null && ((typeof input.plan === 'string' && input.plan !== '') || (typeof input.plan === 'object' && input.plan !== null));
+}
+
+async function nothingToDo(run: RunControl): Promise<MigrationResult> {
+  const progress = await finalProgress(run);
+  run.finish('complete');
+  await controlActivities(run.queue, 'close').closeRun({ ref: run.view.ref, outcome: 'complete' });
+  return {
+    migration: run.view.ref.migration, status: 'nothing_to_do', counts: progress?.counts ?? noCounts(), openQuarantine: progress?.openQuarantine ?? 0,
+    checks: [], comparisons: [],
+  };
+}
+
+async function runPhases(run: RunControl, { activityQueue }: MigrationInput): Promise<ValidationResult> {
+  const { view } = run;
+  const root = workflowInfo().workflowId;
+  const input: RunInput = { ref: view.ref, view, root, activityQueue };
+  // Ids of phases begin with a digit, names of datasets never do: they cannot meet.
+  const prepared = await phase<RunInput, PreparationResult>(run, 'preparation', WORKFLOWS.preparation, `${root}/1-preparation`, input, 'inventory, schema, checks before');
+  for (const gate of view.gates) await run.passGate(gate);
+  run.enter('production');
+  for (const group of groupsOf(view)) {
+    if (group.gate !== null) await run.passGate(group.gate);
+    const id = view.groups.length > 0 ? `${root}/2-production-${group.name}` : `${root}/2-production`;
+    await phase<ProductionInput, ProductionResult>(run, 'production', WORKFLOWS.productionMigration, id, { ...input, group: group.name, datasets: group.datasets }, `${group.datasets.length} datasets of ${group.name}`);
+  }
+  const validated = await phase<RunInput, ValidationResult>(run, 'validation', WORKFLOWS.validation, `${root}/3-validation`, input, 'counts, samples, rows, checks');
+  await finalProgress(run);
+  return { checks: [...(prepared?.checks ?? []), ...(validated?.checks ?? [])], comparisons: validated?.comparisons ?? [], skipped: run.skipped };
+}
+
+/** The plan's groups in their order; datasets that stand in none move first, together. Without groups all datasets are one. */
+function groupsOf(view: RunView): GroupView[] {
+  const named = new Set(view.groups.flatMap((group) => group.datasets));
+  const others = view.datasets.map((dataset) => dataset.name).filter((name) => !named.has(name));
+  return others.length > 0 ? [{ name: 'datasets', datasets: others, gate: null }, ...view.groups] : view.groups;
+}
+
+/** Runs one phase as a child. When the child itself is lost (terminated, say), the phase blocks like any step. */
+async function phase<I, R>(run: RunControl, name: Phase, type: string, workflowId: string, input: I, summary: string): Promise<R | null> {
+  run.enter(name);
+  const { view } = run;
+  const tags = view.searchAttributes ? [{ key: attributes.migration, value: view.ref.migration }, { key: attributes.phase, value: name }] : undefined;
+  const outcome = await run.steps.run(`phase:${workflowId.slice(workflowId.lastIndexOf('/') + 1)}`, () => runChild<I, R>(run.steps, type, { workflowId, input, summary, attributes: tags }));
+  return outcome.state === 'done' ? outcome.value : null;
+}

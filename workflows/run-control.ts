@@ -1,0 +1,232 @@
+import { CancellationScope, condition, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import { dashboardMarkdown } from '../migration/dashboard';
+import type {
+  AlertState, Approval, BlockedStep, NotifyInput, PauseRequest, Phase, Progress, RunProgress, RunStatus, RunView, StepDecision, StepResolution, StepResolved,
+} from '../migration/protocol';
+import { controlActivities, controlQueue } from './activity-proxies';
+import { Steps } from './blocked-step';
+
+export type Notice = Pick<NotifyInput, 'event' | 'message'>;
+
+/**
+ * State of one run at its root: what is blocked, paused, approved, and how far it is. Handlers record here and return;
+ * the loops of reporting.ts carry it outward. One instance per root workflow.
+ */
+export class RunControl {
+  readonly steps: Steps;
+  /** All work of the run: cancelling it stops everything but the reporting. */
+  readonly scope = new CancellationScope();
+  readonly queue: string;
+  readonly skipped: string[] = [];
+  /** Decisions on their way to the children that blocked. */
+  readonly decisions: { workflowId: string; decision: StepDecision }[] = [];
+  readonly notices: Notice[] = [];
+  readonly blockingAlerts: AlertState[] = [];
+  /** Set when a person aborted the run. */
+  aborted: StepDecision | null = null;
+  /** Set when another run took the lease over. */
+  lost = false;
+  outcome: RunStatus | null = null;
+
+  private admittedView: RunView | null = null;
+  private phaseNow: Phase | null = null;
+  private progressNow: Progress | null = null;
+  private waitingGate: string | null = null;
+  private noteNow: string | null = null;
+  private readonly blockedSteps = new Map<string, BlockedStep>();
+  private readonly approvals = new Map<string, Approval>();
+  private readonly pausedBy = new Set<'person' | 'alert'>();
+  private readonly announcedAlerts = new Set<string>();
+  private readonly ignoredAlerts = new Set<string>();
+
+  constructor(activityQueue?: string) {
+    this.queue = controlQueue(activityQueue);
+    this.steps = new Steps({
+      blocked: (step) => Promise.resolve(this.stepBlocked(step)),
+      resolved: (step) => Promise.resolve(this.stepResolved(step)),
+    });
+  }
+
+  get view(): RunView {
+    if (!this.admittedView) throw new Error('The run is not admitted yet.');
+    return this.admittedView;
+  }
+
+  get isAdmitted(): boolean {
+    return this.admittedView !== null;
+  }
+
+  get phase(): Phase | null {
+    return this.phaseNow;
+  }
+
+  get blocked(): BlockedStep[] {
+    return [...this.blockedSteps.values()];
+  }
+
+  get progress(): Progress | null {
+    return this.progressNow;
+  }
+
+  get paused(): boolean {
+    return this.pausedBy.has('person');
+  }
+
+  get status(): RunStatus {
+    if (this.outcome) return this.outcome;
+    if (this.blockedSteps.size > 0) return 'blocked';
+    if (this.waitingGate !== null) return 'waiting_for_approval';
+    return this.pausedBy.size > 0 ? 'paused' : 'running';
+  }
+
+  /** Changes exactly when the durable status should be written again. */
+  get statusVersion(): string {
+    return JSON.stringify([this.phaseNow, this.status, this.waitingGate, this.blocked.map((step) => [step.step, step.workflowId, step.occurrence])]);
+  }
+
+  get detail(): string | undefined {
+    return this.waitingGate === null ? undefined : `gate ${this.waitingGate}`;
+  }
+
+  get needsPerson(): boolean {
+    return this.status === 'blocked' || this.status === 'waiting_for_approval';
+  }
+
+  snapshot(): RunProgress {
+    return {
+      migration: this.admittedView?.ref.migration ?? '', phase: this.phaseNow, status: this.status, progress: this.progressNow,
+      blocked: this.blocked, waitingFor: this.waitingGate === null ? [] : [this.waitingGate], note: this.noteNow,
+    };
+  }
+
+  admitted(view: RunView): void {
+    this.admittedView = view;
+    this.changed();
+  }
+
+  enter(phase: Phase): void {
+    this.phaseNow = phase;
+    this.changed();
+  }
+
+  finish(outcome: RunStatus): void {
+    this.outcome = outcome;
+    this.blockedSteps.clear();
+    this.waitingGate = null;
+    this.changed();
+  }
+
+  note(text: string | null): void {
+    this.noteNow = text;
+    this.changed();
+  }
+
+  stepBlocked(step: BlockedStep): void {
+    if (this.outcome || this.aborted) return;
+    this.blockedSteps.set(step.step, step);
+    this.notices.push({ event: 'blocked', message: `${step.step} is blocked (${step.code}): ${step.message}` });
+    this.changed();
+  }
+
+  stepResolved({ workflowId, step, occurrence }: StepResolved): void {
+    for (const known of this.blocked) {
+      if (known.workflowId !== workflowId || (step !== undefined && known.step !== step) || (occurrence !== undefined && known.occurrence !== occurrence)) continue;
+      this.blockedSteps.delete(known.step);
+    }
+    this.changed();
+  }
+
+  /** Carries a person's decision to whoever waits for it. `step` must be blocked. */
+  resolve(step: BlockedStep, resolution: StepResolution): void {
+    const decision: StepDecision = { ...resolution, step: step.step, occurrence: step.occurrence };
+    this.blockedSteps.delete(step.step);
+    if (decision.action === 'abort') this.abort(decision);
+    else if (step.workflowId === workflowInfo().workflowId) this.steps.decide(decision);
+    else this.decisions.push({ workflowId: step.workflowId, decision });
+    if (decision.action === 'skip') this.skipped.push(step.step);
+    this.changed();
+  }
+
+  pause(by: 'person' | 'alert', request?: PauseRequest): void {
+    this.pausedBy.add(by);
+    if (by === 'person') this.noteNow = request?.by ? `Paused by ${request.by}${request.reason ? `: ${request.reason}` : ''}.` : null;
+    this.steps.setPaused(true);
+    this.changed();
+  }
+
+  resume(by: 'person' | 'alert'): void {
+    this.pausedBy.delete(by);
+    if (by === 'person') this.noteNow = null;
+    this.steps.setPaused(this.pausedBy.size > 0);
+    this.changed();
+  }
+
+  /** Every gate of the plan, in the order they are met. */
+  gates(): string[] {
+    if (!this.admittedView) return [];
+    return [...new Set([...this.admittedView.gates, ...this.admittedView.groups.flatMap((group) => (group.gate === null ? [] : [group.gate]))])];
+  }
+
+  isApproved(gate: string): boolean {
+    return this.approvals.has(gate) || (this.admittedView?.approved ?? []).includes(gate);
+  }
+
+  approve(approval: Approval): void {
+    this.approvals.set(approval.gate, approval);
+    this.changed();
+  }
+
+  /** Waits until a person approved `gate`, in this run or an earlier one; the approval is durable when it returns. */
+  async passGate(gate: string): Promise<void> {
+    if (!this.isApproved(gate)) {
+      this.waitingGate = gate;
+      this.notices.push({ event: 'waiting_for_approval', message: `Waiting for the approval "${gate}".` });
+      this.changed();
+      await condition(() => this.isApproved(gate));
+      this.waitingGate = null;
+      this.changed();
+    }
+    const approval = this.approvals.get(gate);
+    if (!approval) return;
+    await this.steps.run(`approval:${gate}`, () => controlActivities(this.queue, `approval ${gate}`).recordApproval({ ref: this.view.ref, approval }));
+  }
+
+  takeProgress(progress: Progress): void {
+    this.progressNow = progress;
+    for (const alert of progress.alerts) this.takeAlert(alert);
+    this.changed();
+  }
+
+  /** The alert blocks no more in this run. */
+  ignoreAlert(alert: AlertState): void {
+    this.ignoredAlerts.add(alert.alert);
+  }
+
+  /** The run goes to whoever holds the lease now. */
+  loseLease(): void {
+    this.lost = true;
+    this.scope.cancel();
+  }
+
+  changed(): void {
+    setCurrentDetails(dashboardMarkdown(this.snapshot()));
+  }
+
+  private abort(decision: StepDecision): void {
+    this.aborted = decision;
+    this.blockedSteps.clear();
+    this.scope.cancel();
+  }
+
+  private takeAlert(alert: AlertState): void {
+    if (!alert.active) {
+      this.announcedAlerts.delete(alert.alert);
+      return;
+    }
+    // A paused or blocked run is slow by intent.
+    if (this.phaseNow !== 'production' || this.status !== 'running' || this.announcedAlerts.has(alert.alert)) return;
+    this.announcedAlerts.add(alert.alert);
+    this.notices.push({ event: 'alert', message: alert.message });
+    if (alert.blocks && !this.ignoredAlerts.has(alert.alert)) this.blockingAlerts.push(alert);
+  }
+}

@@ -1,0 +1,92 @@
+import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, isCancellation, log, workflowInfo } from '@temporalio/workflow';
+import type { AdmitInput, MigrationInput, Progress, RunStatus, RunView } from '../migration/protocol';
+import { controlActivities, watchActivities } from './activity-proxies';
+import { describeFailure, failure, isExpected } from './failures';
+import { startReporting, type Reporting } from './reporting';
+import type { RunControl } from './run-control';
+
+/**
+ * Takes the lease of the migration and its orchestration view.
+ * @throws the refusal itself, at once (LEASE_HELD, PLAN_INVALID, ...): nothing was admitted, so nothing can be resumed.
+ */
+export async function admit(run: RunControl, input: MigrationInput, purpose: AdmitInput['purpose']): Promise<RunView> {
+  const { workflowId, firstExecutionRunId } = workflowInfo();
+  try {
+    const view = await controlActivities(run.queue, 'admission', 'few').admit({
+      plan: input.plan, activityQueue: input.activityQueue, workflowId, firstRunId: firstExecutionRunId, purpose,
+    });
+    run.admitted(view);
+    return view;
+  } catch (error) {
+    if (isCancellation(error) || !isExpected(error)) throw error;
+    const { code, message } = describeFailure(error);
+    throw failure(code, message);
+  }
+}
+
+/**
+ * Carries out the work of an admitted run, with its reporting, and closes it whatever happens.
+ * @returns null when a person aborted.
+ * @throws cancellation, or the failure that ended the run.
+ */
+export async function conduct<R>(run: RunControl, work: () => Promise<R>, completed: (result: R) => string): Promise<R | null> {
+  const reporting = startReporting(run);
+  let result: R;
+  try {
+    result = await run.scope.run(work);
+  } catch (error) {
+    if (!isExpected(error)) throw error;
+    await CancellationScope.nonCancellable(() => stopShort(run, reporting, error));
+    return null;
+  }
+  await CancellationScope.nonCancellable(async () => {
+    run.notices.push({ event: 'complete', message: completed(result) });
+    run.finish('complete');
+    await reporting.stop();
+    await controlActivities(run.queue, 'close').closeRun({ ref: run.view.ref, outcome: 'complete', skipped: run.skipped });
+    await condition(allHandlersFinished);
+  });
+  return result;
+}
+
+/** Returns when a person aborted; throws why the run ended otherwise. */
+async function stopShort(run: RunControl, reporting: Reporting, error: unknown): Promise<void> {
+  const { code, message } = describeFailure(error);
+  if (run.lost || code === 'LEASE_LOST') {
+    run.loseLease();
+    run.finish('failed');
+    await reporting.stop();
+    throw failure('LEASE_LOST', 'Another run has taken this migration over; this one stops without touching anything more.');
+  }
+  const outcome: RunStatus = run.aborted ? 'aborted' : isCancellation(error) ? 'cancelled' : 'failed';
+  if (run.aborted) run.notices.push({ event: 'aborted', message: `Aborted at ${run.aborted.step}${run.aborted.by ? ` by ${run.aborted.by}` : ''}.` });
+  run.finish(outcome);
+  await reporting.stop();
+  await closeOrLeave(run, outcome);
+  await condition(allHandlersFinished);
+  if (run.aborted) return;
+  if (isCancellation(error)) throw error;
+  throw ApplicationFailure.create({ type: code, message, nonRetryable: true });
+}
+
+/** A lease that cannot be given back is taken over by the next run: this one has closed by then. */
+async function closeOrLeave(run: RunControl, outcome: RunStatus): Promise<void> {
+  try {
+    await controlActivities(run.queue, 'close', 'few').closeRun({ ref: run.view.ref, outcome, skipped: run.skipped });
+  } catch (error) {
+    if (!isExpected(error)) throw error;
+    log.warn('the lease could not be given back', { code: describeFailure(error).code });
+  }
+}
+
+/** One look at the ledger as it is now; the last known one when it cannot be read. */
+export async function finalProgress(run: RunControl): Promise<Progress | null> {
+  try {
+    const progress = await watchActivities(run.queue, 0).watchProgress({ ref: run.view.ref, seen: null, maxWaitMs: 0 });
+    run.takeProgress(progress);
+    return progress;
+  } catch (error) {
+    if (isCancellation(error) || !isExpected(error)) throw error;
+    return run.progress;
+  }
+}
