@@ -117,12 +117,17 @@ async function clearForLoad(client: ClientBase, { plan, dataset }: DatasetContex
   return [...dropped, ...await disableTriggers(client, table)];
 }
 
-async function storeDropped(client: ClientBase, { ref, name }: DatasetContext, objects: readonly DroppedObject[]): Promise<void> {
+/** A foreign key belongs to the dataset of the table that holds it: it is built again when that one is loaded. */
+async function storeDropped(client: ClientBase, { ref, name, plan, dataset }: DatasetContext, objects: readonly DroppedObject[]): Promise<void> {
   for (const object of objects) {
+    const owner = Object.entries(plan.datasets).find(([other, candidate]) => {
+      const table = targetTable(other, candidate);
+      return candidate.target.connection === dataset.target.connection && table.schema === object.schema && table.table === object.table;
+    });
     await client.query(
       `INSERT INTO caravan.dropped_object (migration, dataset, kind, table_schema, table_name, name, definition) VALUES ($1, $2, $3, $4, $5, $6, $7)
        ON CONFLICT (migration, kind, table_schema, table_name, name) DO UPDATE SET state = 'dropped', definition = excluded.definition`,
-      [ref.migration, name, object.kind, object.schema, object.table, object.name, JSON.stringify(object)],
+      [ref.migration, owner?.[0] ?? name, object.kind, object.schema, object.table, object.name, JSON.stringify(object)],
     );
   }
 }

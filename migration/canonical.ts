@@ -4,7 +4,7 @@
  */
 import { hash128, type Hash128 } from './canonical-hash';
 import { JsonNumber, readJson, type JsonNode } from './canonical-json';
-import { parseIso, parseTime } from './transform/civil-time';
+import { formatSeconds, parseIso, parseTime } from './transform/civil-time';
 import { decimalParts } from './transform/decimal-arithmetic';
 import { STRING_KINDS, textOfValue } from './transform/text-form';
 import { parseUuid } from './transform/uuid-text';
@@ -65,6 +65,15 @@ export class CanonicalBytes {
     this.length += value.length;
   }
 
+  /** The digits of `text[from, to)`, its point left out. */
+  digits(text: string, from: number, to: number): void {
+    this.room(to - from);
+    for (let i = from; i < to; i += 1) {
+      const c = text.charCodeAt(i);
+      if (c !== 46) this.bytes[this.length++] = c;
+    }
+  }
+
   /** UTF-8. A lone surrogate takes its own three bytes, so that it differs from U+FFFD. */
   text(value: string): void {
     this.room(value.length * 3);
@@ -121,7 +130,7 @@ function appendContent(out: CanonicalBytes, kind: ValueKind, value: Exclude<Valu
     case 'integer': out.text(String(value)); return true;
     case 'decimal': return appendDecimal(out, value as string, policy);
     // One NaN for all, -0 apart from 0: as the bits are.
-    case 'float': out.float64(Number.isNaN(value as number) ? NaN : (value as number)); return true;
+    case 'float': out.float64(Number.isNaN(value) ? NaN : (value as number)); return true;
     case 'text': case 'opaque': out.text(value as string); return true;
     case 'bytes': out.raw(value as Uint8Array); return true;
     case 'instant': case 'datetime': case 'date': return appendMoment(out, kind, value as string);
@@ -148,10 +157,11 @@ function appendContent(out: CanonicalBytes, kind: ValueKind, value: Exclude<Valu
 
 /** Sign, exponent and digits without zeros at either end; with `exact` also the digits after the point. */
 function appendDecimal(out: CanonicalBytes, text: string, policy: CanonicalPolicy): boolean {
+  if (policy.decimalScale === 'ignore' && appendPlainDecimal(out, text)) return true;
   const parts = decimalParts(text);
-  if (parts === null) return false;
+  if (parts === null || Math.abs(parts.exponent) > 0x7fffffff) return false;
   out.byte(parts.negative ? 45 : 43);
-  out.float64(parts.exponent);
+  out.int32(parts.exponent);
   if (policy.decimalScale === 'exact') {
     const point = text.indexOf('.');
     out.int32(point < 0 ? 0 : text.length - point - 1);
@@ -160,14 +170,50 @@ function appendDecimal(out: CanonicalBytes, text: string, policy: CanonicalPolic
   return true;
 }
 
-/** Microseconds since 1970, as seconds and a remainder: both exact. */
-function appendMoment(out: CanonicalBytes, kind: ValueKind, text: string): boolean {
-  const moment = parseIso(text);
-  if (moment === null || (kind === 'instant') !== (moment.offset !== null) || (kind === 'date' && text.length !== 10)) return false;
-  out.byte(43);
-  out.float64(moment.seconds - (moment.offset ?? 0));
-  out.int32(moment.fraction === '' ? 0 : Number(moment.fraction.padEnd(6, '0')));
+/** The same for the usual case, digits with at most one point, in one pass and without a string in between. False, with nothing appended, for all else. */
+function appendPlainDecimal(out: CanonicalBytes, text: string): boolean {
+  const from = text.charCodeAt(0) === 45 ? 1 : 0;
+  let point = text.length;
+  let first = -1;
+  let last = -1;
+  for (let i = from; i < text.length; i += 1) {
+    const c = text.charCodeAt(i);
+    if (c === 46 && point === text.length) { point = i; continue; }
+    if (c < 48 || c > 57) return false;
+    if (c !== 48) {
+      if (first < 0) first = i;
+      last = i;
+    }
+  }
+  if (first < 0) return false;
+  out.byte(from === 1 ? 45 : 43);
+  out.int32(last < point ? point - 1 - last : point - last);
+  out.digits(text, first, last + 1);
   return true;
+}
+
+/** UTC, `T`, fraction without trailing zeros: the text of `value.ts`, which is unique. Other spellings are brought to it. */
+function appendMoment(out: CanonicalBytes, kind: ValueKind, text: string): boolean {
+  if (isCanonicalMoment(kind, text)) {
+    out.text(text);
+    return true;
+  }
+  const moment = parseIso(text);
+  if (moment === null || (kind === 'instant') !== (moment.offset !== null) || kind === 'date') return false;
+  const utc = formatSeconds(moment.seconds - (moment.offset ?? 0), moment.fraction);
+  if (utc === null) return false;
+  out.text(kind === 'instant' ? `${utc}Z` : utc);
+  return true;
+}
+
+/** Tells by its punctuation whether a text is in canonical form; its digits are not judged. */
+function isCanonicalMoment(kind: ValueKind, text: string): boolean {
+  if (text.charCodeAt(0) < 48 || text.charCodeAt(0) > 57 || text.charCodeAt(4) !== 45 || text.charCodeAt(7) !== 45) return false;
+  if (kind === 'date') return text.length === 10;
+  const end = kind === 'instant' ? text.length - 1 : text.length;
+  if (kind === 'instant' && text.charCodeAt(end) !== 90) return false;
+  if (text.charCodeAt(10) !== 84 || text.charCodeAt(13) !== 58 || text.charCodeAt(16) !== 58) return false;
+  return end === 19 || (end > 20 && end <= 26 && text.charCodeAt(19) === 46 && text.charCodeAt(end - 1) !== 48 && text.indexOf('+') < 0);
 }
 
 /** Keys in one fixed order, numbers as exact decimals, every part with its length. */

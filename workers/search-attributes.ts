@@ -16,7 +16,7 @@ export async function registerSearchAttributes(connection: Connection | NativeCo
     if (missing.length > 0) {
       await connection.operatorService.addSearchAttributes({ namespace, searchAttributes: Object.fromEntries(missing.map((name) => [name, KEYWORD])) });
     }
-    return wanted.every((name) => customAttributes[name] === undefined || customAttributes[name] === KEYWORD);
+    return wanted.every((name) => customAttributes[name] === undefined || Number(customAttributes[name]) === KEYWORD);
   } catch (error) {
     // Another worker added them at the same moment.
     if (error instanceof Error && 'code' in error && error.code === ALREADY_EXISTS) return true;

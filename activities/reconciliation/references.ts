@@ -26,7 +26,7 @@ const NAME = /"((?:[^"]|"")+)"|([^",\s]+)/g;
 /** Columns of a foreign key, from the server's own text of it; null for forms that cannot be judged by equality (PERIOD). */
 export function readForeignKey(object: DroppedObject): Pick<Reference, 'columns' | 'parentColumns' | 'matchFull'> | null {
   const match = FOREIGN_KEY.exec(object.definition);
-  if (!match) return null;
+  if (!match || /(^|, )PERIOD /.test(match[1] ?? '')) return null;
   const columns = namesIn(match[1] ?? '');
   const parentColumns = namesIn(match[3] ?? '');
   if (columns.length === 0 || columns.length !== parentColumns.length) return null;

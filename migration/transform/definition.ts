@@ -59,7 +59,7 @@ export interface TransformDefinition<P extends z.ZodObject = z.ZodObject> {
 
 /** Keeps the parameter types inside one definition and forgets them in the catalog. */
 export function transform<P extends z.ZodObject>(definition: TransformDefinition<P>): TransformDefinition {
-  return definition as unknown as TransformDefinition;
+  return definition;
 }
 
 /** A compiled step for one value that is never called with NULL: NULL gives NULL. */

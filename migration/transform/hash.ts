@@ -19,7 +19,7 @@ export const hash = transform({
   compile({ salt: saltName, encoding }, context) {
     const column = inputOf(context);
     const salt = saltName === undefined ? '' : context.constants[saltName];
-    if (typeof salt !== 'string') return cannot(`there is no text constant \`${saltName}\` for the salt.`);
+    if (typeof salt !== 'string') return cannot(`there is no text constant \`${String(saltName)}\` for the salt.`);
     const prefix = encoder.encode(salt);
     const print = encoding === 'hex' ? toHex : toBase64;
     const bytesOf = column.kind === 'bytes' ? null : textReader(column);

@@ -25,7 +25,7 @@ function integerRoot(value: bigint, root: 2 | 3): bigint {
   return low;
 }
 
-const K = primeRoots(64, 3);
+const K = Int32Array.from(primeRoots(64, 3));
 const H256 = primeRoots(8, 2);
 const w = new Int32Array(80);
 
@@ -35,9 +35,12 @@ function padded(message: Uint8Array): Uint8Array {
   const out = new Uint8Array((((length + 8) >> 6) + 1) << 6);
   out.set(message);
   out[length] = 0x80;
-  const view = new DataView(out.buffer);
-  view.setUint32(out.length - 8, Math.floor(length / 0x20000000));
-  view.setUint32(out.length - 4, (length << 3) >>> 0);
+  const high = Math.floor(length / 0x20000000);
+  const low = length << 3;
+  for (let i = 0; i < 4; i += 1) {
+    out[out.length - 8 + i] = high >>> (24 - i * 8);
+    out[out.length - 4 + i] = low >>> (24 - i * 8);
+  }
   return out;
 }
 
@@ -50,8 +53,7 @@ function loadBlock(bytes: Uint8Array, at: number): void {
 
 function bigEndian(words: Int32Array): Uint8Array {
   const out = new Uint8Array(words.length * 4);
-  const view = new DataView(out.buffer);
-  words.forEach((word, i) => view.setInt32(i * 4, word));
+  for (let i = 0; i < out.length; i += 1) out[i] = words[i >> 2]! >>> (24 - (i & 3) * 8);
   return out;
 }
 
@@ -67,7 +69,7 @@ export function sha256(message: Uint8Array): Uint8Array {
       const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
       w[i] = (w[i - 16]! + s0 + w[i - 7]! + s1) | 0;
     }
-    let [a, b, c, d, e, f, g, i7] = h as unknown as [number, number, number, number, number, number, number, number];
+    let a = h[0]!; let b = h[1]!; let c = h[2]!; let d = h[3]!; let e = h[4]!; let f = h[5]!; let g = h[6]!; let i7 = h[7]!;
     for (let i = 0; i < 64; i += 1) {
       const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
       const t1 = (i7 + s1 + ((e & f) ^ (~e & g)) + K[i]! + w[i]!) | 0;
@@ -89,7 +91,7 @@ export function sha1(message: Uint8Array): Uint8Array {
       const x = w[i - 3]! ^ w[i - 8]! ^ w[i - 14]! ^ w[i - 16]!;
       w[i] = (x << 1) | (x >>> 31);
     }
-    let [a, b, c, d, e] = h as unknown as [number, number, number, number, number];
+    let a = h[0]!; let b = h[1]!; let c = h[2]!; let d = h[3]!; let e = h[4]!;
     for (let i = 0; i < 80; i += 1) {
       const f = i < 20 ? (b & c) | (~b & d) : i < 40 || i >= 60 ? b ^ c ^ d : (b & c) | (b & d) | (c & d);
       const k = i < 20 ? 0x5a827999 : i < 40 ? 0x6ed9eba1 : i < 60 ? 0x8f1bbcdc : 0xca62c1d6;

@@ -22,8 +22,8 @@ export const toJson = transform({
       });
       case 'text': case 'opaque':
         if (params.as === 'parse') return onValue('json', (value) => (isJson(value as string) ? value : context.fail()));
-        return onValue('json', (value) => JSON.stringify(value as string));
-      default: return onValue('json', (value) => JSON.stringify(value as string));
+        return onValue('json', (value) => JSON.stringify(value));
+      default: return onValue('json', (value) => JSON.stringify(value));
     }
   },
 });

@@ -17,8 +17,6 @@ export const momentParams = {
 
 export interface MomentParams { formats?: string[] | undefined; zone: string; unit?: 'seconds' | 'millis' | 'micros' | undefined; truncate: boolean }
 
-const FORM = { instant: 'Z', datetime: '' } as const;
-
 /** The zone of the parameters. @throws MigrationError `MAPPING_INVALID` when unknown. */
 export function zoneOf(params: { zone: string }): Zone {
   return zoneNamed(params.zone) ?? cannot(`\`zone: ${params.zone}\` is unknown. Write UTC, an offset such as +02:00, or an IANA name such as Europe/Berlin.`);
@@ -57,11 +55,11 @@ export function momentOf(params: MomentParams, context: TransformContext): (valu
 }
 
 /** Text of a date or time outside years 1 to 9999 (`infinity`, `0044-03-15 12:00:00 BC`) in the form of the other kind; null when it is no such text. */
-export function outsideCalendar(text: string, form: keyof typeof FORM): string | null {
+export function outsideCalendar(text: string, form: 'instant' | 'datetime'): string | null {
   if (text === 'infinity' || text === '-infinity') return text;
   const match = /^(\d{4,7}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d(?:\.\d{1,6})?))?(?:\+00(?::00)?)?( BC)?$/.exec(text);
   if (!match || (match[3] === undefined && (match[1] ?? '').length === 10)) return null;
-  return `${match[1]} ${match[2] ?? '00:00:00'}${form === 'instant' ? '+00' : ''}${match[3] ?? ''}`;
+  return `${match[1] ?? ''} ${match[2] ?? '00:00:00'}${form === 'instant' ? '+00' : ''}${match[3] ?? ''}`;
 }
 
 /** Text of a moment as an instant: UTC. A moment without offset is taken in `zone`. */

@@ -1,6 +1,7 @@
+import { userInfo } from 'node:os';
 import path from 'node:path';
 import { isMigrationError } from '../../migration/errors';
-import { openDoor, type Door, type DoorOptions } from '../../workers/door';
+import type { Door, DoorOptions } from '../../workers/door';
 import { attachOrStartTemporal, runningTemporal } from '../stack';
 import { terminalOf, type Terminal } from '../terminal/terminal';
 import { wrapText } from '../terminal/text-width';
@@ -50,11 +51,17 @@ export async function runSession(options: CommonOptions, body: (session: Session
   process.exitCode = exitCode;
 }
 
+/** Loaded when needed: drivers and the worker cost half a second, and help and usage errors should be there at once. */
+function loadDoor(): typeof import('../../workers/door') {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- import() of TypeScript is not transformed in this process
+  return require('../../workers/door') as typeof import('../../workers/door');
+}
+
 function openSession(options: CommonOptions, closing: (() => Promise<void>)[]): Session {
   const json = options.json === true;
   const people = json ? process.stderr : process.stdout;
   const open = async (extra: Partial<DoorOptions> = {}): Promise<Door> => {
-    const door = await openDoor({ connectionsFile: options.connections, logLevel: process.env['CARAVAN_DEBUG'] ? 'debug' : 'error', ...extra });
+    const door = await loadDoor().openDoor({ connectionsFile: options.connections, logLevel: process.env['CARAVAN_DEBUG'] ? 'debug' : 'error', ...extra });
     closing.push(() => door.close());
     return door;
   };
@@ -108,7 +115,16 @@ export function displayPath(file: string): string {
 
 /** Who decides: `--by`, else the account's name. */
 export function actorOf(options: { by?: string }): string {
-  return options.by || process.env['USER'] || process.env['USERNAME'] || 'unknown';
+  return options.by || process.env['USER'] || process.env['USERNAME'] || accountName();
+}
+
+function accountName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // An account without an entry in the system's list, as in some containers.
+    return 'unknown';
+  }
 }
 
 /** A word as a shell takes it back. */

@@ -16,7 +16,7 @@ export function waysOn(view: RunProgress, plan: string | null): [string, string]
   const ways: [string, string][] = plan ? [[`npx caravan run ${plan}`, 'tries again']] : view.blocked.map(({ step }) => [`npx caravan resume ${id}${named(step)}`, 'tries again']);
   for (const { step, skippable } of view.blocked) if (skippable) ways.push([`npx caravan resume ${id}${named(step)} --skip${then}`, `leaves out ${step}`]);
   const first = view.blocked[0];
-  if (first) ways.push([`npx caravan resume ${id}${named(first.step)} --abort${then}`, 'ends the migration']);
+  if (first) ways.push([`npx caravan resume ${id}${named(first.step)} --abort`, 'ends the migration']);
   return ways;
 }
 

@@ -2,6 +2,7 @@
  * `npm run demo`: real servers, a legacy shop of a million rows, a whole migration, shown live in the Temporal Web UI and here.
  * The run is started like anybody would start it in the UI: type `migration`, queue `caravan`, the plan by its name.
  */
+import { setMaxListeners } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, Option } from 'commander';
@@ -60,6 +61,8 @@ async function demo(session: Session, options: DemoOptions): Promise<number> {
 
   // A call that still waits for the run's end must not outlive the connection.
   const calls = new AbortController();
+  // Every long poll listens to it.
+  setMaxListeners(0, calls.signal);
   session.onClose(() => Promise.resolve(calls.abort()));
   const waited = Object.assign(Object.create(handle) as typeof handle, { result: () => temporal.client.withAbortSignal(calls.signal, () => handle.result()) });
   const opened = { handle: waited, workflowId, firstRunId: run?.firstRunId ?? '', worker, link };

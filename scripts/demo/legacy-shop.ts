@@ -144,7 +144,7 @@ CREATE INDEX products_by_attributes ON products USING gin (attributes);
 CREATE INDEX users_by_email ON users (lower(email));
 CREATE INDEX addresses_by_user ON addresses (user_id);
 CREATE INDEX orders_by_user ON orders (user_id);
-CREATE INDEX orders_open ON orders (placed_at) WHERE status IN ('N', 'P');
+CREATE INDEX orders_untouched ON orders (placed_at) WHERE changed IS NULL;
 CREATE INDEX payments_by_order ON payments (order_id);
 CREATE INDEX events_by_time ON audit.events (happened);
 SELECT setval('order_no', (SELECT max(order_id) FROM orders) + 100),

@@ -4,7 +4,7 @@ import type { ReportData } from '../../workers/door';
 
 export interface ReportDatasetView {
   name: string; from: string; to: string; state: DatasetProgress['state']; counts: Counts;
-  /** Milliseconds from the first to the last commit; null before the first. */
+  /** Milliseconds from the first to the last commit; null where there are fewer than two. */
   copyMs: number | null; rowsPerSecond: number | null; commits: number; generation: number;
 }
 export interface ReportCheckView { title: string; kind: string; dataset: string | null; when: string; verdict: Verdict; detail: string }
@@ -57,7 +57,7 @@ function shapeDatasets(data: ReportData): ReportDatasetView[] {
   const work = new Map(data.datasets.map((one) => [one.dataset, one]));
   return Object.entries(data.plan.datasets).map(([name, { source, target }]) => {
     const done = work.get(name);
-    const copyMs = done?.firstCommitAt && done.lastCommitAt ? Date.parse(done.lastCommitAt) - Date.parse(done.firstCommitAt) : null;
+    const copyMs = done?.firstCommitAt && done.lastCommitAt && done.commits > 1 ? Date.parse(done.lastCommitAt) - Date.parse(done.firstCommitAt) : null;
     const counts = progress.get(name)?.counts ?? noCounts();
     return {
       name, counts, copyMs, state: progress.get(name)?.state ?? 'waiting',

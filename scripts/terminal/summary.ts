@@ -36,7 +36,7 @@ export function renderProof(checks: CheckOutcome[], comparisons: CompareResult[]
   const passed = checks.filter((check) => check.verdict === 'passed').length;
   if (passed > 0) lines.push(`${verdictMark('passed', terminal)} ${countOf(passed, 'check')} passed`);
   for (const check of checks.filter((one) => one.verdict !== 'passed')) {
-    lines.push(`${verdictMark(check.verdict, terminal)} ${check.name}${check.dataset ? ` (${check.dataset})` : ''}: ${VERDICT_WORDS[check.verdict]}. ${check.detail}`);
+    lines.push(`${verdictMark(check.verdict, terminal)} ${check.name}${check.dataset && !check.name.includes(check.dataset) ? ` (${check.dataset})` : ''}: ${VERDICT_WORDS[check.verdict]}. ${check.detail}`);
   }
   const equal = comparisons.filter((one) => one.verdict === 'passed');
   if (equal.length > 0) {

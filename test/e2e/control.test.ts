@@ -380,7 +380,7 @@ describe('notify', () => {
     const { body, request } = bodies[1] ?? { body: '', request: undefined };
     expect(JSON.parse(body)).toMatchObject({ event: 'blocked', migration: 'shop', link: 'http://127.0.0.1:8233/namespaces/default/workflows/workflow-a' });
     const [, seconds, signature] = /^t=(\d+),v1=(.*)$/.exec(String(request?.headers['x-caravan-signature'])) ?? [];
-    expect(signature).toBe(createHmac('sha256', 'key').update(`${seconds}.${body}`).digest('hex'));
+    expect(signature).toBe(createHmac('sha256', 'key').update(`${String(seconds)}.${body}`).digest('hex'));
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ message: 'users is blocked' });
   });
 

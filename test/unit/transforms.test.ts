@@ -182,7 +182,7 @@ describe('a user\'s transforms', () => {
       apply: (value, { country }) => {
         const digits = String(value).replace(/\D/g, '');
         if (digits === '') throw new Error(`secret ${String(value)}`);
-        return country + digits;
+        return `${String(country)}${digits}`;
       },
     },
     count: { help: 'Number of characters.', kind: 'integer', apply: (value) => String(value).length },

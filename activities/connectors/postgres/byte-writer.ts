@@ -33,9 +33,15 @@ export class ByteWriter {
     this.length += 4;
   }
 
-  int64(value: bigint): void {
+  /** A number must be a safe integer. */
+  int64(value: bigint | number): void {
     this.reserve(8);
-    this.data.writeBigInt64BE(value, this.length);
+    if (typeof value === 'bigint') this.data.writeBigInt64BE(value, this.length);
+    else {
+      const high = Math.floor(value / 4_294_967_296);
+      this.data.writeInt32BE(high, this.length);
+      this.data.writeUInt32BE(value - high * 4_294_967_296, this.length + 4);
+    }
     this.length += 8;
   }
 

@@ -33,14 +33,14 @@ function daysFromCivil(year: number, month: number, day: number): number {
 function dateText({ year, month, day }: Civil): string {
   const shown = year <= 0 ? 1 - year : year;
   const yearText = shown < 1000 ? String(shown).padStart(4, '0') : String(shown);
-  return `${yearText}-${PAD2[month]}-${PAD2[day]}`;
+  return `${yearText}-${PAD2[month] ?? ''}-${PAD2[day] ?? ''}`;
 }
 
 function timeText(micros: number): string {
   const seconds = Math.floor(micros / 1_000_000);
   const fraction = micros - seconds * 1_000_000;
   const minutes = Math.floor(seconds / 60);
-  const text = `${PAD2[Math.floor(minutes / 60)]}:${PAD2[minutes % 60]}:${PAD2[seconds % 60]}`;
+  const text = `${PAD2[Math.floor(minutes / 60)] ?? ''}:${PAD2[minutes % 60] ?? ''}:${PAD2[seconds % 60] ?? ''}`;
   if (fraction === 0) return text;
   let digits = String(fraction).padStart(6, '0');
   while (digits.endsWith('0')) digits = digits.slice(0, -1);
@@ -101,8 +101,10 @@ export function daysFromDate(text: string): number | null {
   return match ? checkedDays(match[1] ?? '', Number(match[2]), Number(match[3]), match[4] !== undefined) : null;
 }
 
-/** Microseconds since 2000-01-01; null when the text is no instant or datetime in the neutral form. */
-export function microsFromInstant(text: string): bigint | null {
+/** Microseconds since 2000-01-01, a number where that is exact; null when the text is no instant or datetime in the neutral form. */
+export function microsFromInstant(text: string): number | bigint | null {
+  const regular = regularMicros(text);
+  if (regular !== null) return regular;
   if (text === 'infinity') return 0x7fffffffffffffffn;
   if (text === '-infinity') return -0x8000000000000000n;
   const match = INSTANT.exec(text);
@@ -111,7 +113,43 @@ export function microsFromInstant(text: string): bigint | null {
   const micros = microsOfDay(match[4], match[5], match[6], match[7]);
   if (days === null || micros === null) return null;
   const total = days * MICROS_PER_DAY + micros;
-  return Number.isSafeInteger(total) ? BigInt(total) : BigInt(days) * BigInt(MICROS_PER_DAY) + BigInt(micros);
+  return Number.isSafeInteger(total) ? total : BigInt(days) * BigInt(MICROS_PER_DAY) + BigInt(micros);
+}
+
+const SEPARATORS: readonly (readonly [at: number, code: number])[] = [[4, 45], [7, 45], [13, 58], [16, 58]];
+
+/** The usual case without a regular expression: `2026-01-02T03:04:05[.f][Z]` of the years 1800..2200, any valid date. Null: look closer. */
+function regularMicros(text: string): number | null {
+  const { length } = text;
+  if (length < 19 || length > 27) return null;
+  for (const [at, code] of SEPARATORS) if (text.charCodeAt(at) !== code) return null;
+  const year = twoDigits(text, 0) * 100 + twoDigits(text, 2);
+  const month = twoDigits(text, 5);
+  const day = twoDigits(text, 8);
+  const hours = twoDigits(text, 11);
+  const minutes = twoDigits(text, 14);
+  const seconds = twoDigits(text, 17);
+  const separator = text.charCodeAt(10);
+  // A part that is no number is NaN, and NaN fails every comparison.
+  if (!(year >= 1800 && year <= 2200 && month >= 1 && month <= 12 && day >= 1 && day <= 28 && hours <= 23 && minutes <= 59 && seconds <= 59) || (separator !== 84 && separator !== 32)) return null;
+  const end = text.charCodeAt(length - 1) === 90 ? length - 1 : length;
+  let micros = 0;
+  if (end > 19) {
+    if (text.charCodeAt(19) !== 46 || end === 20 || end > 26) return null;
+    let scale = 100_000;
+    for (let at = 20; at < end; at += 1, scale /= 10) {
+      const digit = text.charCodeAt(at) - 48;
+      if (digit < 0 || digit > 9) return null;
+      micros += digit * scale;
+    }
+  }
+  return daysFromCivil(year, month, day) * MICROS_PER_DAY + ((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + micros;
+}
+
+function twoDigits(text: string, at: number): number {
+  const high = text.charCodeAt(at) - 48;
+  const low = text.charCodeAt(at + 1) - 48;
+  return high >= 0 && high <= 9 && low >= 0 && low <= 9 ? high * 10 + low : NaN;
 }
 
 export function microsFromTime(text: string): bigint | null {
