@@ -17,5 +17,6 @@ module.exports = {
       globalTeardown: '<rootDir>/test/fixtures/stop-stack.ts',
     },
   ],
+  reporters: ['default', '<rootDir>/test/fixtures/closing-line-reporter.cjs'],
   maxWorkers: 2,
 };

@@ -1,17 +1,18 @@
 import type { ServerIdentity } from '../migration/connector';
-import { MigrationError } from '../migration/errors';
+import { isMigrationError, MigrationError } from '../migration/errors';
 import { planView } from '../migration/plan/order';
 import type { Plan } from '../migration/plan/schema';
-import type { AdmitInput, RunRef, RunView } from '../migration/protocol';
+import type { AdmitInput, Problem, RunRef, RunView } from '../migration/protocol';
 import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import type { ActivityDependencies } from './dependencies';
 import { refuseDataEdits } from './plan-edits';
 import { controlConnection, readPlanInput } from './plan-reading';
 import { planConnections } from './run-context';
+import { findMigration } from './status-reading';
 import { audit, identitiesOf, installControlSchema, readApprovals, storeIdentity, type MigrationRow } from './stores/control-store';
 import { sameIdentity } from './stores/identity';
 import { takeLease } from './stores/lease';
-import { findPlan, planHash, storePlan } from './stores/plan-store';
+import { findPlan, planHash, readPlan, storePlan } from './stores/plan-store';
 
 /**
  * Admits a workflow as the one owner of the plan's migration: plan checked and stored with its defaults, connections reached and their identities
@@ -21,7 +22,7 @@ import { findPlan, planHash, storePlan } from './stores/plan-store';
  * looked up was heard of a moment ago), `PLAN_CHANGED` (data edits after rows were copied).
  */
 export async function admit(deps: ActivityDependencies, input: AdmitInput): Promise<RunView> {
-  const { plan, warnings } = await readPlanInput(deps, input.plan);
+  const { plan, warnings } = await planOf(deps, input);
   const controlName = controlConnection(plan);
   const control = asPostgres(deps.systems.open(controlName));
   const identities = await reach(deps, plan, controlName);
@@ -66,5 +67,16 @@ async function compareIdentities(client: Parameters<Parameters<PostgresSystem['u
     const then = admitted[connection];
     if (!then || sameIdentity(then, now)) continue;
     throw new MigrationError('SYSTEM_CHANGED', `connection ${connection} leads to another database than the one migration ${migration} was started with. Point it back, or use a new migration name for the other database.`, { connection });
+  }
+}
+
+/** A validation may name a migration instead of a plan: its plan is the one that the control store keeps. */
+async function planOf(deps: ActivityDependencies, { plan, purpose }: AdmitInput): Promise<{ plan: Plan; warnings: Problem[] }> {
+  try {
+    return await readPlanInput(deps, plan);
+  } catch (error) {
+    if (purpose !== 'validate' || typeof plan !== 'string' || !isMigrationError(error) || error.code !== 'PLAN_NOT_FOUND') throw error;
+    const { row, control } = await findMigration(deps, plan);
+    return { plan: await readPlan(control, row.plan_hash), warnings: [] };
   }
 }

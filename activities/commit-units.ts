@@ -2,7 +2,7 @@ import type { Batch, Rejection } from '../migration/batch';
 import type { CommitUnit, QuarantineEntry, SourceBatch } from '../migration/connector';
 import { MigrationError } from '../migration/errors';
 import type { KeyText } from '../migration/split';
-import { COMMIT_BYTES_MAX, type Pipeline } from './dataset-pipeline';
+import type { Pipeline } from './dataset-pipeline';
 import { transformRows } from './transform-batch';
 import { validateRows } from './validate-batch';
 
@@ -10,7 +10,7 @@ import { validateRows } from './validate-batch';
 interface StagedBatch { read: Batch; write: Batch }
 
 /**
- * Leads batches through transform and validate and groups them into commits of about `pipeline.commitRows` rows or 64 MB.
+ * Leads batches through transform and validate and groups them into commits of about `pipeline.commitRows` rows or `pipeline.commitBytes`.
  * The last unit has `done` set, and may be empty. Rejected rows are in `quarantine` with their original content.
  * @throws MigrationError `ROW_REFUSED` when a row is rejected and the plan says `on_invalid: fail`.
  */
@@ -39,7 +39,7 @@ class UnitInProgress {
   ) {}
 
   get full(): boolean {
-    return this.readCount >= this.pipeline.commitRows || this.byteCount >= COMMIT_BYTES_MAX;
+    return this.readCount >= this.pipeline.commitRows || this.byteCount >= this.pipeline.commitBytes;
   }
 
   add({ batch, endCursor }: SourceBatch): void {

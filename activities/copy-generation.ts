@@ -2,10 +2,12 @@ import type { ClientBase } from 'pg';
 import { noCounts } from '../migration/accounting';
 import type { SliceInput, SliceResult } from '../migration/protocol';
 import { toMigrationError } from './connectors/postgres/errors';
+import { emptyTable } from './connectors/postgres/sink';
 import { qualified } from './connectors/postgres/sql';
 import { copySlice } from './copy-split';
 import { openPipeline, openWriter, type Pipeline } from './dataset-pipeline';
 import type { ActivityDependencies } from './dependencies';
+import { withHeartbeat } from './heartbeat';
 import { insertSplits, takeFence, type SplitId } from './stores/ledger';
 
 /**
@@ -14,15 +16,17 @@ import { insertSplits, takeFence, type SplitId } from './stores/ledger';
  * @throws MigrationError as `copySplit`.
  */
 export async function copyGeneration(deps: ActivityDependencies, input: SliceInput): Promise<SliceResult> {
-  const pipeline = await openPipeline(deps, input, input.overrides);
-  const generation = await startGeneration(pipeline);
-  if (generation === null) return { state: 'done', counts: noCounts(), commits: 0 };
-  const writer = await openWriter(pipeline, { migration: input.ref.migration, dataset: input.dataset, generation, ordinal: 0 });
-  try {
-    return await copySlice(pipeline, writer, Number.POSITIVE_INFINITY);
-  } finally {
-    await writer.close();
-  }
+  return withHeartbeat({ dataset: input.dataset }, async () => {
+    const pipeline = await openPipeline(deps, input, input.overrides);
+    const generation = await startGeneration(pipeline);
+    if (generation === null) return { state: 'done' as const, counts: noCounts(), commits: 0 };
+    const writer = await openWriter(pipeline, { migration: input.ref.migration, dataset: input.dataset, generation, ordinal: 0 });
+    try {
+      return await copySlice(pipeline, writer, Number.POSITIVE_INFINITY);
+    } finally {
+      await writer.close();
+    }
+  });
 }
 
 /** The generation to copy: the current one when it is untouched, else a new one. Null when the current one is complete. */
@@ -51,14 +55,7 @@ async function discardGeneration(client: ClientBase, id: SplitId, table: string)
   const { rowCount } = await client.query(
     `UPDATE caravan.dataset SET generation = generation + 1 WHERE migration = $1 AND dataset = $2 AND generation = $3 AND state = 'open' AND base = 'empty'`, key);
   if (rowCount !== 1) throw new Error('the generation is no longer current');
-  await client.query('SAVEPOINT caravan_truncate');
-  try {
-    await client.query(`TRUNCATE ${table}`);
-  } catch {
-    // A foreign key of a table outside the migration refers to it.
-    await client.query('ROLLBACK TO SAVEPOINT caravan_truncate');
-    await client.query(`DELETE FROM ${table}`);
-  }
+  await emptyTable(client, table);
   for (const part of ['quarantine', 'commit', 'split', 'adjustment']) {
     await client.query(`DELETE FROM caravan.${part} WHERE migration = $1 AND dataset = $2 AND generation = $3`, key);
   }

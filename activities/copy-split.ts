@@ -17,14 +17,16 @@ import type { PostgresSplitWriter } from './connectors/postgres/sink';
  * @throws MigrationError `FENCED` when another attempt took the split over; as `openPipeline` and the writer.
  */
 export async function copySplit(deps: ActivityDependencies, input: SliceInput): Promise<SliceResult> {
-  const pipeline = await openPipeline(deps, input, input.overrides);
-  const { migration } = input.ref;
-  const writer = await openWriter(pipeline, { migration, dataset: input.dataset, generation: input.generation, ordinal: input.ordinal });
-  try {
-    return await copySlice(pipeline, writer, Date.now() + input.sliceMs);
-  } finally {
-    await writer.close();
-  }
+  const { dataset, generation, ordinal } = input;
+  return withHeartbeat({ split: ordinal }, async () => {
+    const pipeline = await openPipeline(deps, input, input.overrides);
+    const writer = await openWriter(pipeline, { migration: input.ref.migration, dataset, generation, ordinal });
+    try {
+      return await copySlice(pipeline, writer, Date.now() + input.sliceMs);
+    } finally {
+      await writer.close();
+    }
+  });
 }
 
 /** From the writer's checkpoint until the split is done or `deadline` (milliseconds of the clock) has passed. */
@@ -33,6 +35,9 @@ export async function copySlice(pipeline: Pipeline, writer: PostgresSplitWriter,
   if (checkpoint.done) return { state: 'done', counts: noCounts(), commits: 0 };
   const { cancellationSignal, cancelled } = Context.current();
   const stopReading = new AbortController();
+  const stop = () => stopReading.abort(new Error('slice over'));
+  cancellationSignal.addEventListener('abort', stop, { once: true });
+  if (cancellationSignal.aborted) stop();
   const units = commitUnits(pipeline, readRows(pipeline, bounds, checkpoint.cursor, stopReading.signal), checkpoint.commitNo + 1);
   const progress = { rows: 0, commits: 0 };
   let counts = noCounts();
@@ -48,17 +53,19 @@ export async function copySlice(pipeline: Pipeline, writer: PostgresSplitWriter,
     try {
       let next = ahead(units);
       for (;;) {
-        const { value: unit, done } = await next;
+        // On cancellation reading ends at once, in mid-unit; the commit at hand is settled all the same.
+        const { value: unit } = await next.catch((error: unknown) => { if (cancellationSignal.aborted) return { value: undefined }; throw error; });
         await settle(inFlight);
         inFlight = null;
-        if (done || cancellationSignal.aborted || (Date.now() >= deadline && progress.commits > 0)) break;
+        if (!unit || cancellationSignal.aborted || (Date.now() >= deadline && progress.commits > 0)) break;
         inFlight = writeUnit(writer, unit);
         // Awaited at the next turn; a failure meanwhile must not count as unhandled.
         inFlight.catch(() => undefined);
         next = unit.done ? Promise.resolve({ value: undefined, done: true }) : ahead(units);
       }
     } finally {
-      stopReading.abort(new Error('slice over'));
+      stop();
+      cancellationSignal.removeEventListener('abort', stop);
       await inFlight?.catch(() => undefined);
       await units.return(undefined).catch(() => undefined);
     }

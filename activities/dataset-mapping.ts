@@ -74,7 +74,8 @@ export function compileDataset(deps: ActivityDependencies, context: Pick<Dataset
     const column = source.columns.find((candidate) => candidate.name === key);
     if (column && !readColumns.some((read) => read.name === key)) readColumns.push(column);
   }
-  return { mapping, source, target, readColumns, encoding: encodingFor(mapping, readColumns, source.key), digest: digestOf(deps, context, mapping, source.key) };
+  const native = deps.encodings?.includes('pgcopy') ?? true;
+  return { mapping, source, target, readColumns, encoding: native ? encodingFor(mapping, readColumns, source.key) : 'values', digest: digestOf(deps, context, mapping, source.key) };
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { BatchLimits } from '../migration/batch';
 import { MigrationError } from '../migration/errors';
+import type { Plan } from '../migration/plan/schema';
 import type { StepOverrides } from '../migration/protocol';
 import { batchLimits, PostgresSource, rowText } from './connectors/postgres/source';
 import { compileKernel, type Kernel } from './connectors/postgres/kernel';
@@ -11,8 +12,12 @@ import { loadDataset, type DatasetContext } from './run-context';
 import { loadDatasetRow, type DatasetRow, type SplitId } from './stores/ledger';
 import type { DatasetRef } from '../migration/protocol';
 
-/** A commit holds at most this many bytes of rows as read. */
-export const COMMIT_BYTES_MAX = 64 * 1024 * 1024;
+/** A commit holds at most about this many bytes of rows as read. */
+const COMMIT_BYTES_MAX = 64 * 1024 * 1024;
+const COMMIT_BYTES_MIN = 256 * 1024;
+/** A lane holds up to four times a commit: as read and as mapped, of the commit being written and of the next one. */
+const COMMITS_HELD = 4;
+const BATCHES_PER_COMMIT = 8;
 
 /** What the four stages of one dataset share. */
 export interface Pipeline extends DatasetMapping {
@@ -26,6 +31,8 @@ export interface Pipeline extends DatasetMapping {
   limits: BatchLimits;
   /** Rows per commit. */
   commitRows: number;
+  /** Bytes of rows as read per commit, from the plan's `memory_limit`. */
+  commitBytes: number;
 }
 
 /**
@@ -43,6 +50,7 @@ export async function openPipeline(deps: ActivityDependencies, input: DatasetRef
     throw new MigrationError('SCHEMA_CHANGED', `dataset ${input.dataset}: columns, transforms or rules are not those that the copy began with. Put the table or the plan back as it was, then retry; rows written so far stay.`);
   }
   const { batch } = context.plan;
+  const commitBytes = commitBytesFor(batch, overrides.parallelWorkers ?? batch.parallel_workers);
   const place = `datasets.${input.dataset}.source`;
   return {
     ...mapping,
@@ -51,9 +59,15 @@ export async function openPipeline(deps: ActivityDependencies, input: DatasetRef
     get reader() { return new PostgresSource(context.source, place); },
     textOf: rowText,
     kernel: compileKernel(mapping.encoding, mapping.mapping),
-    limits: batchLimits(overrides.batchSize ?? batch.batch_size),
+    limits: batchLimits(overrides.batchSize ?? batch.batch_size, Math.ceil(commitBytes / BATCHES_PER_COMMIT)),
+    commitBytes,
     commitRows: overrides.checkpointInterval ?? batch.checkpoint_interval,
   };
+}
+
+/** The share of `memory_limit` that one commit of one lane may take, when every lane of the worker is at work. */
+function commitBytesFor({ memory_limit: memory, parallel_datasets: datasets }: Plan['batch'], workers: number): number {
+  return Math.max(COMMIT_BYTES_MIN, Math.min(COMMIT_BYTES_MAX, Math.floor(memory / (COMMITS_HELD * workers * datasets))));
 }
 
 /** Takes the fence of a split and opens the connection that writes it. */

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Encoding } from '../migration/batch';
 import type { System } from '../migration/connector';
 import type { TransformCatalog } from '../migration/transform';
 
@@ -18,6 +19,8 @@ export interface ActivityDependencies {
   staging: StagingSettings;
   /** Whether the namespace knows the search attributes; absent: it does not. */
   searchAttributes?: boolean;
+  /** Encodings this worker may use. Absent: all. The result is the same in each, only the speed differs. */
+  encodings?: readonly Encoding[];
   log: Logger;
 }
 

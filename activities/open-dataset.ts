@@ -6,6 +6,7 @@ import { toMigrationError } from './connectors/postgres/errors';
 import { PostgresSource } from './connectors/postgres/source';
 import { qualified, type TableName } from './connectors/postgres/sql';
 import { disableTriggers, dropForLoad, type DroppedObject } from './connectors/postgres/target-objects';
+import { emptyTable } from './connectors/postgres/sink';
 import { openMapping, storeShape, type DatasetMapping } from './dataset-mapping';
 import type { ActivityDependencies } from './dependencies';
 import { withHeartbeat } from './heartbeat';
@@ -59,8 +60,11 @@ async function enterLedger(deps: ActivityDependencies, context: DatasetContext, 
     const other = await loadDatasetRow(client, ref.migration, name);
     if (other) return other;
     await markOwned(client, context, table);
-    const base = await decideBase(client, context, table);
+    const found = await decideBase(client, context, table);
+    const base = found === 'foreign' ? 'foreign' : 'empty';
     if (base === 'empty') await storeDropped(client, context, await clearForLoad(client, context, table));
+    // Only now: foreign keys between tables of this migration are gone.
+    if (found === 'replaced') await emptyTable(client, qualified(table));
     await client.query(
       `INSERT INTO caravan.dataset (migration, dataset, generation, state, keyed, source_key, base, target_schema, target_table, plan_hash, mapping_digest, engine_version, rows_estimate)
        VALUES ($1, $2, 1, 'open', $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
@@ -93,14 +97,11 @@ async function markOwned(client: ClientBase, { ref, name }: DatasetContext, tabl
 }
 
 /** The table's state under the lock: {empty, foreign rows} x {on_conflict, on_existing}. */
-async function decideBase(client: ClientBase, { dataset, name }: DatasetContext, table: TableName): Promise<'empty' | 'foreign'> {
+async function decideBase(client: ClientBase, { dataset, name }: DatasetContext, table: TableName): Promise<'empty' | 'foreign' | 'replaced'> {
   const { rows } = await client.query<{ filled: boolean }>(`SELECT EXISTS (SELECT FROM ${qualified(table)}) AS filled`);
   if (rows[0]?.filled !== true) return 'empty';
   const { on_conflict: onConflict, on_existing: onExisting } = dataset.target;
-  if (onExisting === 'replace') {
-    await client.query(`TRUNCATE ${qualified(table)}`);
-    return 'empty';
-  }
+  if (onExisting === 'replace') return 'replaced';
   if (onConflict === 'update' || onExisting === 'append') return 'foreign';
   throw new MigrationError(
     'TARGET_NOT_EMPTY',

@@ -1,8 +1,9 @@
 import type { Batch } from '../migration/batch';
 import type { SourceBatch } from '../migration/connector';
+import { MigrationError } from '../migration/errors';
 import type { SegmentInput, SegmentRef } from '../migration/protocol';
 import type { KeyText, SplitBounds } from '../migration/split';
-import { COMMIT_BYTES_MAX, openPipeline, type Pipeline } from './dataset-pipeline';
+import { openPipeline, type Pipeline } from './dataset-pipeline';
 import type { ActivityDependencies } from './dependencies';
 import { withHeartbeat } from './heartbeat';
 import { StagingStore } from './staging-store';
@@ -18,12 +19,13 @@ export function readRows(pipeline: Pipeline, bounds: SplitBounds, cursor: KeyTex
  * Needs the source and the staging folder, not the target. Repeating it reads the same rows.
  */
 export async function readBatch(deps: ActivityDependencies, input: SegmentInput): Promise<SegmentRef | null> {
-  const pipeline = await openPipeline(deps, input, input.overrides, 'source');
-  const store = new StagingStore(deps.staging, input.ref.migration);
-  const split = { dataset: input.dataset, generation: input.generation, ordinal: input.ordinal };
-  const checkpoint = await store.checkpoint(split);
-  if (checkpoint.done) return null;
   return withHeartbeat({ split: input.ordinal }, async () => {
+    const pipeline = await openPipeline(deps, input, input.overrides, 'source');
+    if (!pipeline.source.key) throw new MigrationError('INTERNAL', `dataset ${input.dataset} has no key, so its rows cannot be read piece by piece; copyGeneration copies it`);
+    const store = new StagingStore(deps.staging, input.ref.migration);
+    const split = { dataset: input.dataset, generation: input.generation, ordinal: input.ordinal };
+    const checkpoint = await store.checkpoint(split);
+    if (checkpoint.done) return null;
     const stop = new AbortController();
     const batches: Batch[] = [];
     let { cursor } = checkpoint;
@@ -31,7 +33,7 @@ export async function readBatch(deps: ActivityDependencies, input: SegmentInput)
     let bytes = 0;
     let last = true;
     for await (const { batch, endCursor } of readRows(pipeline, checkpoint, checkpoint.cursor, stop.signal)) {
-      if (rows >= pipeline.commitRows || bytes >= COMMIT_BYTES_MAX) {
+      if (rows >= pipeline.commitRows || bytes >= pipeline.commitBytes) {
         last = false;
         break;
       }

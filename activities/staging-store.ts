@@ -9,7 +9,7 @@ import type { KeyText } from '../migration/split';
 import type { StagingSettings } from './dependencies';
 
 /** The rows of one commit between two stages. `rejections` index the batches as they were read. */
-export interface Segment { batches: Batch[]; rejections: (Rejection & { batch: number })[]; cursor: KeyText | null }
+export interface Segment { batches: Batch[]; rejections: (Rejection & { batch: number })[]; cursor: KeyText | null; /** The segment as read that the others were made from. */ readSha256?: string }
 
 /** What a source-side worker must know of a split: it may not reach the ledger. */
 export interface StagedCheckpoint { commitNo: number; cursor: KeyText | null; after: KeyText | null; upTo: KeyText | null; done: boolean }
@@ -41,9 +41,9 @@ export class StagingStore {
     return await this.get(ref.file, ref.sha256) as Segment;
   }
 
-  /** The segment of the same commit at another stage. */
-  async readStage(ref: SegmentRef, stage: SegmentRef['stage']): Promise<Segment> {
-    return await this.get(`${this.splitFolder(ref)}/${ref.commitNo}-${stage}.segment`, null) as Segment;
+  /** The rows as read that a later segment was made from. @throws MigrationError `STAGING_FAILED` when they were read again since. */
+  async readOrigin(ref: SegmentRef, segment: Segment): Promise<Segment> {
+    return await this.get(`${this.splitFolder(ref)}/${ref.commitNo}-read.segment`, segment.readSha256 ?? null) as Segment;
   }
 
   async removeCommit(ref: SegmentRef): Promise<void> {

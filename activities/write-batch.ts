@@ -18,10 +18,10 @@ export function writeUnit(writer: SplitWriter, unit: CommitUnit): Promise<Counts
  * Needs the target and the staging folder, not the source. A repeat finds its commit in the ledger and returns the stored counts.
  */
 export async function writeBatch(deps: ActivityDependencies, input: StagedInput): Promise<SliceResult> {
-  const pipeline = await openPipeline(deps, input, {}, 'target');
   const store = new StagingStore(deps.staging, input.ref.migration);
   const { dataset, generation, ordinal } = input.segment;
   return withHeartbeat({ split: ordinal, commit: input.segment.commitNo }, async () => {
+    const pipeline = await openPipeline(deps, input, {}, 'target');
     const writer = await openWriter(pipeline, { migration: input.ref.migration, dataset, generation, ordinal });
     try {
       const fresh = input.segment.commitNo > writer.checkpoint.commitNo;
@@ -39,7 +39,7 @@ export async function writeBatch(deps: ActivityDependencies, input: StagedInput)
 
 async function unitOf(pipeline: Pipeline, store: StagingStore, ref: SegmentRef): Promise<CommitUnit> {
   const validated = await store.read(ref);
-  const read = (await store.readStage(ref, 'read')).batches;
+  const read = (await store.readOrigin(ref, validated)).batches;
   const readBatchAt = (at: number) => {
     const batch = read[at];
     if (!batch) throw new MigrationError('STAGING_FAILED', `dataset ${ref.dataset}: the segments of commit ${ref.commitNo} do not belong together`);

@@ -10,7 +10,7 @@ export interface StoredObject { id: string; dataset: string; state: 'dropped' | 
 /** In the order they were taken. */
 export async function readDropped(client: ClientBase, migration: string, kinds: readonly DroppedObject['kind'][]): Promise<StoredObject[]> {
   const { rows } = await client.query<{ id: string; dataset: string; state: StoredObject['state']; definition: DroppedObject }>(
-    'SELECT id::text AS id, dataset, state, definition FROM caravan.dropped_object WHERE migration = $1 AND kind = ANY ($2) ORDER BY id', [migration, kinds]);
+    'SELECT o.id::text AS id, dataset, state, definition FROM caravan.dropped_object o WHERE migration = $1 AND kind = ANY ($2) ORDER BY o.id', [migration, kinds]);
   return rows.map((row) => ({ id: row.id, dataset: row.dataset, state: row.state, object: row.definition }));
 }
 

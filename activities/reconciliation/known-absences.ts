@@ -24,8 +24,8 @@ export class KnownAbsences {
     let after = '0';
     for (;;) {
       const { rows } = await client.query<{ id: string; source_key: string[] | null; side: 'source' | 'target'; columns: string[]; content: (string | null)[] }>(
-        `SELECT id::text AS id, source_key, side, CASE WHEN source_key IS NULL THEN columns ELSE '{}' END AS columns, CASE WHEN source_key IS NULL THEN content ELSE '{}' END AS content
-         FROM caravan.quarantine WHERE migration = $1 AND dataset = $2 AND generation = $3 AND state IN ('open', 'waived') AND id > $4 ORDER BY id LIMIT ${PAGE}`,
+        `SELECT q.id::text AS id, source_key, side, CASE WHEN source_key IS NULL THEN columns ELSE '{}' END AS columns, CASE WHEN source_key IS NULL THEN content ELSE '{}' END AS content
+         FROM caravan.quarantine q WHERE migration = $1 AND dataset = $2 AND generation = $3 AND state IN ('open', 'waived') AND q.id > $4 ORDER BY q.id LIMIT ${PAGE}`,
         [sides.ctx.ref.migration, sides.ctx.name, sides.ledger.generation, after],
       );
       for (const row of rows) {

@@ -56,7 +56,7 @@ export function moveOrphans(source: Client | null, reference: Reference, held: D
     let moved = 0;
     for (let after = '0'; orphans > 0;) {
       const { rows } = await client.query<PlacedRow & { n: string; parent_quarantined: boolean }>(
-        `SELECT n::text AS n, part, place::text AS place, key, parent_quarantined FROM pg_temp.caravan_orphans WHERE n > $1 ORDER BY n LIMIT ${PAGE}`, [after]);
+        `SELECT o.n::text AS n, part, place::text AS place, key, parent_quarantined FROM pg_temp.caravan_orphans o WHERE o.n > $1 ORDER BY o.n LIMIT ${PAGE}`, [after]);
       const last = rows.at(-1);
       if (!last) break;
       after = last.n;

@@ -60,6 +60,8 @@ function lintApproach(plan: Plan): Finding[] {
   if (plan.approach === 'big_bang' && Object.keys(plan.groups).length > 0) {
     findings.push(fail(['groups'], 'belongs to the phased approach; big_bang moves everything as one', 'Say `approach: phased`, or take the groups out (`gates` also work in big_bang)'));
   }
+  // Said now rather than ignored on the day it is needed.
+  if (plan.on_abort === 'undo') findings.push(fail(['on_abort'], '`undo` is not built yet', 'Say `on_abort: keep`: an abort stops after the current commit, and the rows stay'));
   const { start, abort_by: abortBy } = plan.window ?? {};
   if (start !== undefined && abortBy !== undefined && start >= abortBy) findings.push(fail(['window', 'abort_by'], 'is not after `start`', 'Swap them, or check the day'));
   return findings;

@@ -27,7 +27,7 @@ function shown(value: unknown): string {
   if (typeof value === 'object') return 'keys and values';
   if (typeof value === 'string') return value.length > 40 || /[\n\0]|:\/\/|@/.test(value) ? 'text' : `the text "${value}"`;
   if (typeof value === 'number') return `the number ${value}`;
-  return String(value);
+  return typeof value === 'boolean' || typeof value === 'bigint' ? String(value) : 'something else';
 }
 
 function valueAt(raw: unknown, path: PlanPath): unknown {
@@ -118,7 +118,7 @@ function translate(issue: Issue, base: PlanPath, raw: unknown): Finding[] {
     case 'invalid_value': {
       const choices = issue.values.map(String);
       if (value === undefined || value === null) return [wrongType(path, `one of: ${choices.join(', ')}`, value)];
-      const near = nearest(String(value), choices);
+      const near = nearest(typeof value === 'string' ? value : '', choices);
       return [fail(path, `must be one of ${choices.join(', ')}, not ${shown(value)}`, near ? `Did you mean \`${near}\`?` : undefined)];
     }
     case 'too_small': case 'too_big': return [limit(path, issue)];

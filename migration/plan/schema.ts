@@ -151,7 +151,7 @@ export const planSchema = z
       performance_within: ratio.optional().describe('How far the new system may be slower.'),
     }).prefault({}).describe('Success criteria, judged in the report.'),
     sign_off: z.array(name).default([]).describe('Roles that sign, for the report.'),
-    on_abort: z.enum(['keep', 'undo']).default('keep').describe('What an abort does with the rows already written.'),
+    on_abort: z.enum(['keep', 'undo']).default('keep').describe('What an abort does with the rows already written. Built so far: `keep`.'),
   })
   .describe('A Caravan migration plan.');
 

@@ -128,7 +128,8 @@ function judgeStep(step: Step, catalog: TransformCatalog | undefined, findings: 
     const key = issue.path[0] === undefined ? undefined : String(issue.path[0]);
     const missing = key !== undefined && !Object.hasOwn(step.params, key);
     const message = missing ? `\`${step.transform}\` needs \`${key}\`` : `\`${step.transform}\` refuses ${key === undefined ? 'its parameters' : `\`${key}\``}: ${parameterFault(issue, step.params)}`;
-    const described = key === undefined ? undefined : info.params.shape[key]?.description;
+    const parameter = key === undefined ? undefined : (info.params.shape as Record<string, { description?: string } | undefined>)[key];
+    const described = parameter?.description;
     findings.push(fail(missing ? step.path : [...step.path, ...(issue.path as (string | number)[])], message, described ? `${key ?? ''}: ${described}` : info.help.replace(/\.$/, '')));
   }
   return info;

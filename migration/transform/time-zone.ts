@@ -9,7 +9,8 @@ export interface Zone {
   atLocal(seconds: number): number;
 }
 
-const BUCKET = 900;
+/** A day, in seconds. No zone has ever changed its offset and changed it back within one. */
+const BUCKET = 86_400;
 const CACHE_MAX = 20_000;
 
 /** `UTC`, an offset (`+02:00`) or an IANA name (`Europe/Berlin`, by the runtime's time zone data). Null when unknown. */
@@ -45,7 +46,7 @@ function offsetBy(format: Intl.DateTimeFormat, seconds: number): number {
   return local.getTime() / 1000 - seconds;
 }
 
-/** Remembers offsets by quarter of an hour, but not for a quarter in which the offset changes. */
+/** Remembers offsets by day, but not for a day in which the offset changes. */
 function cached(offsetAt: (seconds: number) => number): (seconds: number) => number {
   const known = new Map<number, number>();
   return (seconds) => {

@@ -75,7 +75,7 @@ async function finished<R>({ session, opened, migration }: FollowRequest, pictur
     const failure = failureOf(error);
     if (failure) throw failure;
     picture.live.end();
-    session.print('', `${migration} was cancelled. The rows written so far stay; the same command again goes on.`);
+    session.tell('', `${migration} was cancelled. The rows written so far stay; the same command again goes on.`);
     session.printJson({ migration, status: 'cancelled', exitCode: EXIT.undone });
     throw new ExitRequest(EXIT.undone);
   }
@@ -173,5 +173,5 @@ async function askAbout(blocked: BlockedStep, question: (text: string) => Promis
 async function carryOut({ session, signal }: FollowRequest, opened: OpenedRun, update: string, argument: object): Promise<void> {
   const { color, marks } = session.terminal;
   const said = await sendUpdate(opened.handle, update, argument, { signal }).then((answer) => `${color.green(marks.ok)} ${answer}`, (error: Error) => `${color.yellow(marks.warning)} ${error.message}`);
-  session.print(said, '');
+  session.tell(said, '');
 }

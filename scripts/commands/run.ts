@@ -38,30 +38,30 @@ async function run(session: Session, argument: string): Promise<number> {
       type: WORKFLOWS.migration, workflowId: migrationWorkflowId(migration), summary: loaded.plan.project ?? migration,
       input: (activityQueue) => ({ plan: loaded.input, activityQueue }) satisfies MigrationInput,
     },
-    onNote: (line) => session.print(color.dim(line)),
+    onNote: (line) => session.tell(color.dim(line)),
     // Only a run that is not under way yet can still be refused for a system that is away: later that is a retry or a block.
     beforeStart: () => preflight(session, door, loaded, argument),
-    onAddress: (link) => session.print(`${color.bold(loaded.plan.project ?? migration)}`, ...(link ? [`${color.dim('Web UI')}  ${link}`] : []), ''),
+    onAddress: (link) => session.tell(`${color.bold(loaded.plan.project ?? migration)}`, ...(link ? [`${color.dim('Web UI')}  ${link}`] : []), ''),
   });
   const end = await follow<MigrationResult>({ session, door, opened, signal: interrupted.signal, migration });
 
   if (end.kind === 'interrupted') {
-    if (opened.worker) session.print('', 'Stopping after the commits in flight. Ctrl-C once more stops at once.');
+    if (opened.worker) session.tell('', 'Stopping after the commits in flight. Ctrl-C once more stops at once.');
     await opened.worker?.stop();
     session.printJson({ migration, status: 'interrupted', exitCode: EXIT.interrupted });
-    session.print(`Interrupted. Nothing is lost; go on with: npx caravan run ${planWord}`);
+    session.tell(`Interrupted. Nothing is lost; go on with: npx caravan run ${planWord}`);
     return EXIT.interrupted;
   }
   if (end.kind === 'needs_person') {
     await opened.worker?.stop();
-    session.print('', ...renderWaysOn(end.view, session.terminal, planWord));
+    session.tell('', ...renderWaysOn(end.view, session.terminal, planWord));
     session.printJson({ ...end.view, webUi: opened.link, exitCode: EXIT.blocked });
     return EXIT.blocked;
   }
   await opened.worker?.stop();
   const exitCode = end.result.status === 'aborted' ? EXIT.undone : EXIT.complete;
-  session.print('', ...renderResult(end.result, session.terminal));
-  if (exitCode === EXIT.complete) session.print('', color.dim(`Report: npx caravan report ${end.result.migration} -o report.html`));
+  session.tell('', ...renderResult(end.result, session.terminal));
+  if (exitCode === EXIT.complete) session.tell('', color.dim(`Report: npx caravan report ${end.result.migration} -o report.html`));
   session.printJson({ ...end.result, webUi: opened.link, exitCode });
   return exitCode;
 }

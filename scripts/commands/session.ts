@@ -19,7 +19,10 @@ export interface Session {
   terminal: Terminal;
   /** Where people read: stdout, or stderr with `--json`. */
   people: NodeJS.WriteStream;
+  /** For people; silent with `--json`. */
   print(...lines: string[]): void;
+  /** Progress and how to go on: with `--json` on stderr. */
+  tell(...lines: string[]): void;
   /** The machine-readable answer. Nothing is printed without `--json`. */
   printJson(value: unknown): void;
   /** A door with this command's connections, closed with the session. */
@@ -69,7 +72,8 @@ function openSession(options: CommonOptions, closing: (() => Promise<void>)[]): 
     json,
     people,
     terminal: terminalOf(people),
-    print: (...lines) => void people.write(lines.map((line) => `${line}\n`).join('')),
+    print: (...lines) => void (json || people.write(lines.map((line) => `${line}\n`).join(''))),
+    tell: (...lines) => void people.write(lines.map((line) => `${line}\n`).join('')),
     printJson: (value) => void (json && process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)),
     door: open,
     async doorWithTemporal(extra = {}) {

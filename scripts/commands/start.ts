@@ -39,28 +39,28 @@ async function start(session: Session, argument: string, wait: boolean): Promise
   const queue = run?.queue ?? TASK_QUEUE;
   const { pollers } = await throughOutages(() => pollersOf(temporal.client, queue));
   const link = temporal.workflowLink(workflowId);
-  session.print(`${color.green(marks.ok)} ${migration} ${before?.running ? 'is under way already' : 'is started'}`, ...(link ? [`${color.dim('Web UI')}  ${link}`] : []));
-  if (pollers === 0) session.print(`${color.yellow(marks.warning)} No worker serves queue ${queue} yet. Start one: npx caravan worker`);
+  session.tell(`${color.green(marks.ok)} ${migration} ${before?.running ? 'is under way already' : 'is started'}`, ...(link ? [`${color.dim('Web UI')}  ${link}`] : []));
+  if (pollers === 0) session.tell(`${color.yellow(marks.warning)} No worker serves queue ${queue} yet. Start one: npx caravan worker`);
   if (!wait) {
-    session.print(`${color.dim('Follow')}  npx caravan watch ${shellWord(migration)}`);
+    session.tell(`${color.dim('Follow')}  npx caravan watch ${shellWord(migration)}`);
     session.printJson({ migration, workflowId, firstRunId: run?.firstRunId ?? '', started: !before?.running, queue, workers: pollers, webUi: link });
     return EXIT.complete;
   }
-  session.print('');
+  session.tell('');
   const opened = { handle, workflowId, firstRunId: run?.firstRunId ?? '', worker: null, link };
   const end = await follow<MigrationResult>({ session, door, opened, signal: interrupted.signal, migration });
   if (end.kind === 'finished') {
     const exitCode = end.result.status === 'aborted' ? EXIT.undone : EXIT.complete;
-    session.print('', ...renderResult(end.result, session.terminal));
+    session.tell('', ...renderResult(end.result, session.terminal));
     session.printJson({ ...end.result, webUi: link, exitCode });
     return exitCode;
   }
   if (end.kind === 'needs_person') {
-    session.print('', ...renderWaysOn(end.view, session.terminal, null));
+    session.tell('', ...renderWaysOn(end.view, session.terminal, null));
     session.printJson({ ...end.view, webUi: link, exitCode: EXIT.blocked });
     return EXIT.blocked;
   }
   session.printJson({ migration, status: 'interrupted', exitCode: EXIT.interrupted });
-  session.print('', `The migration goes on without this command. Follow it with: npx caravan watch ${shellWord(migration)}`);
+  session.tell('', `The migration goes on without this command. Follow it with: npx caravan watch ${shellWord(migration)}`);
   return EXIT.interrupted;
 }

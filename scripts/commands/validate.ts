@@ -37,28 +37,28 @@ async function validate(session: Session, id: string, repair: boolean): Promise<
     door, temporal, migration: id, signal: interrupted.signal, preferWorkers: true,
     start: { type: WORKFLOWS.validation, workflowId, summary: `Validation of ${id}`, input: (activityQueue) => ({ migration: id, repair, activityQueue }) satisfies ValidationStart },
     overrides: repair ? { repair } : undefined,
-    onNote: (line) => session.print(color.dim(line)),
-    onAddress: (link) => link && session.print(`${color.dim('Web UI')}  ${link}`, ''),
+    onNote: (line) => session.tell(color.dim(line)),
+    onAddress: (link) => link && session.tell(`${color.dim('Web UI')}  ${link}`, ''),
     beforeStart: () => Promise.resolve(),
   });
   const end = await follow<ValidationResult>({ session, door, opened, signal: interrupted.signal, migration: id, decide: goOn });
   await opened.worker?.stop();
   if (end.kind === 'interrupted') {
     session.printJson({ migration: id, status: 'interrupted', exitCode: EXIT.interrupted });
-    session.print('', `Interrupted. Go on with: npx caravan validate ${shellWord(id)}${repair ? ' --repair' : ''}`);
+    session.tell('', `Interrupted. Go on with: npx caravan validate ${shellWord(id)}${repair ? ' --repair' : ''}`);
     return EXIT.interrupted;
   }
   if (end.kind === 'needs_person') {
     session.printJson({ ...end.view, exitCode: EXIT.blocked });
-    session.print('', ...renderWaysOn(end.view, session.terminal, null));
+    session.tell('', ...renderWaysOn(end.view, session.terminal, null));
     return EXIT.blocked;
   }
   const { checks, comparisons } = end.result;
   const failed = [...checks, ...comparisons].some((one: { verdict: Verdict }) => one.verdict === 'failed');
   const exitCode = failed ? EXIT.blocked : EXIT.complete;
-  session.print('', ...renderProof(checks, comparisons, session.terminal));
-  if (failed && !repair) session.print('', `The sides differ. To repair exactly these rows: npx caravan validate ${shellWord(id)} --repair`);
-  if (!failed) session.print('', `${color.green(marks.ok)} ${id} is valid`);
+  session.tell('', ...renderProof(checks, comparisons, session.terminal));
+  if (failed && !repair) session.tell('', `The sides differ. To repair exactly these rows: npx caravan validate ${shellWord(id)} --repair`);
+  if (!failed) session.tell('', `${color.green(marks.ok)} ${id} is valid`);
   session.printJson({ migration: id, ...end.result, exitCode });
   return exitCode;
 }

@@ -24,7 +24,7 @@ async function watch(session: Session, id: string): Promise<number> {
   const interrupted = interruption(session);
   const { color } = session.terminal;
   let status = await requireMigration(door, id);
-  if (status.uiLink) session.print(`${color.dim('Web UI')}  ${status.uiLink}`, '');
+  if (status.uiLink) session.tell(`${color.dim('Web UI')}  ${status.uiLink}`, '');
   const live = createLiveView({ terminal: session.terminal, stream: session.people, footer: ['', color.dim('Ctrl-C ends the watching; the migration goes on.')] });
   let told = '';
   for (;;) {

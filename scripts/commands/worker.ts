@@ -20,14 +20,14 @@ async function work(session: Session, options: WorkerOptions): Promise<number> {
   const temporal = await door.temporal();
   const interrupted = interruption(session);
   const worker = await door.startWorker({ sides: options.side, copySlots: options.copySlots });
-  session.print(`${color.green(marks.ok)} Serving ${worker.queues.join(', ')}`, `${color.dim('Temporal')}  ${temporal.address}, namespace ${temporal.namespace}`, color.dim('Ctrl-C or SIGTERM stops after the commits in flight.'));
+  session.tell(`${color.green(marks.ok)} Serving ${worker.queues.join(', ')}`, `${color.dim('Temporal')}  ${temporal.address}, namespace ${temporal.namespace}`, color.dim('Ctrl-C or SIGTERM stops after the commits in flight.'));
   session.printJson({ queues: worker.queues, address: temporal.address, namespace: temporal.namespace });
   const told = new Promise<void>((resolve) => {
     if (interrupted.signal.aborted) resolve();
     else interrupted.signal.addEventListener('abort', () => resolve(), { once: true });
   });
   await Promise.race([told, worker.failed]);
-  session.print('Stopping after the commits in flight.');
+  session.tell('Stopping after the commits in flight.');
   await worker.stop();
   return EXIT.complete;
 }

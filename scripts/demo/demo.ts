@@ -15,9 +15,8 @@ import { findRun, throughOutages } from '../commands/temporal-calls';
 import { renderReport } from '../report/render';
 import { shapeReport } from '../report/shape';
 import { countOf, formatDuration } from '../terminal/quantities';
-import { renderResult } from '../terminal/summary';
 import { startDemoServers, type DemoServers } from './demo-servers';
-import { renderDatasetTimes, renderQuarantine } from './demo-summary';
+import { renderDatasetTimes, renderOutcome, renderQuarantine } from './demo-summary';
 import { FULL_SHOP, legacyShop, SMALL_SHOP } from './legacy-shop';
 import { seedDatabase } from './seed-database';
 import { untilEnter } from './until-enter';
@@ -97,7 +96,7 @@ async function tellEnd(session: Session, end: RunEnd<MigrationResult>, door: Awa
   }
   const data = await door.report(PLAN);
   session.print(
-    '', ...renderResult(end.result, terminal),
+    '', ...renderOutcome(end.result, terminal),
     '', ...renderQuarantine(data.quarantine, terminal),
     '', ...renderDatasetTimes(data, terminal),
   );

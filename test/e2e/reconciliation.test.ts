@@ -124,6 +124,15 @@ describe('comparing and repairing every row', () => {
     expect((await run.call(run.activities.compareCounts, { ref, dataset: 'picky' })).verdict).toBe('explained');
   });
 
+  test('quarantine explains every row also when it is many pages long', async () => {
+    await run.target.query(`INSERT INTO caravan.quarantine (migration, dataset, generation, ordinal, commit_no, source_key, reasons, columns, content)
+      SELECT 'reconcile', 'items', 1, -1, 0, ARRAY[id::text], '[{"rule": "unique"}]', ARRAY['id'], ARRAY[id::text] FROM generate_series(100001, 112000) id`);
+    await run.legacy.query(`INSERT INTO items (id) SELECT generate_series(100001, 112000)`);
+    expect(await verdict('items')).toEqual({ ...clean, explained: 12000, said: 'explained' });
+    await run.legacy.query('DELETE FROM items WHERE id > 100000');
+    await run.target.query(`DELETE FROM caravan.quarantine WHERE dataset = 'items'`);
+  });
+
   test('a quarantined row that is in the target after all is extra', async () => {
     await run.target.query(`INSERT INTO picky VALUES (10, 'broken')`);
     expect(await verdict('picky')).toMatchObject({ extra: 1, said: 'failed' });

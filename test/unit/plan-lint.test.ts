@@ -30,6 +30,10 @@ describe('datasets', () => {
     }
   });
 
+  test('an undo on abort is refused rather than ignored', () => {
+    expect(errors(plan({ a: dataset() }, { on_abort: 'undo' }))).toEqual(['on_abort: `undo` is not built yet | Say `on_abort: keep`: an abort stops after the current commit, and the rows stay']);
+  });
+
   test('circles are named', () => {
     expect(errors(plan({ a: dataset({ after: ['c'] }), b: dataset({ after: ['a'] }), c: dataset({ after: ['b'] }) }))).toEqual([
       'datasets.a.after: datasets wait for each other: a -> c -> b -> a | Take one `after` out of the circle',

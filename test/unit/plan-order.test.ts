@@ -41,7 +41,7 @@ describe('order', () => {
   test('groups run in order, datasets of no group around them', () => {
     const plan = parse(
       { base: dataset(), core: dataset({ group: 'first', after: ['base'] }), more: dataset({ group: 'second' }), tail: dataset({ after: ['more'] }) },
-      { approach: 'phased', groups: { second: { after: ['first'], gate: 'go_on' }, first: {}, empty: {} }, gates: ['start'], on_abort: 'undo', batch: { parallel_workers: 3 }, checks: { repair: true } },
+      { approach: 'phased', groups: { second: { after: ['first'], gate: 'go_on' }, first: {}, empty: {} }, gates: ['start'], on_abort: 'keep', batch: { parallel_workers: 3 }, checks: { repair: true } },
     );
     const view = planView(plan, ref, false);
     expect(view.groups).toEqual([
@@ -50,7 +50,7 @@ describe('order', () => {
     ]);
     expect(view.datasets.map(({ name, group, after }) => [name, group, after])).toEqual([['base', 'ungrouped', []], ['core', 'first', ['base']], ['more', 'second', []], ['tail', 'ungrouped_2', ['more']]]);
     expect(view).toMatchObject({ approach: 'phased', gates: ['start'], complete: false, ref });
-    expect(view.settings).toEqual({ parallelWorkers: 3, parallelDatasets: 2, onAbort: 'undo', sliceMs: 10_000, sliceMaxMs: 120_000, idleSlicesMax: 5, validate: true, repair: true });
+    expect(view.settings).toEqual({ parallelWorkers: 3, parallelDatasets: 2, onAbort: 'keep', sliceMs: 10_000, sliceMaxMs: 120_000, idleSlicesMax: 5, validate: true, repair: true });
     expect(findCycle(plan)).toBeNull();
   });
 

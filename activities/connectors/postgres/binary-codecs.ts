@@ -23,6 +23,7 @@ export class EncodeRefusal extends Error {
 
 const OUT_OF_RANGE = new EncodeRefusal('22003');
 const BAD_DATETIME = new EncodeRefusal('22007');
+const DATETIME_OUT_OF_RANGE = new EncodeRefusal('22008');
 const BAD_TEXT = new EncodeRefusal('22P02');
 
 function integer(bytes: 2 | 4 | 8): BinaryCodec {
@@ -60,26 +61,42 @@ function instant(zone: 'Z' | ''): BinaryCodec {
     encode(writer, value) {
       const micros = microsFromInstant(value as string);
       if (micros === null) throw BAD_DATETIME;
+      if (!isInfinite(value) && (micros < MICROS_MIN || micros >= MICROS_END)) throw DATETIME_OUT_OF_RANGE;
       writer.int64(micros);
     },
   };
+}
+
+// The server's own limits (src/include/datatype/timestamp.h), in microseconds and days since 2000-01-01; ends are exclusive.
+const MICROS_MIN = -211_813_488_000_000_000n;
+const MICROS_END = 9_223_371_331_200_000_000n;
+const DAYS_MIN = -2_451_545;
+const DAYS_END = 2_145_031_949;
+
+function isInfinite(value: NonNullable<Value>): boolean {
+  return value === 'infinity' || value === '-infinity';
 }
 
 const float4: BinaryCodec = {
   decode: (data, at) => shortestFloat(data.readFloatBE(at)),
   encode(writer, value) {
     const number = value as number;
-    if (Number.isFinite(number) && !Number.isFinite(Math.fround(number))) throw OUT_OF_RANGE;
+    const single = Math.fround(number);
+    // What would be rounded is refused here: once it is encoded, no rule could tell.
+    if (single !== number && !Number.isNaN(number) && shortestFloat(single) !== number) throw OUT_OF_RANGE;
     writer.reserve(4);
     writer.data.writeFloatBE(number, writer.length);
     writer.length += 4;
   },
 };
 
+/** Below it, single precision has fewer than the usual six sure digits. */
+const SINGLE_NORMAL_MIN = 2 ** -126;
+
 /** The double that the server's shortest text of this float4 gives. */
 function shortestFloat(single: number): number {
-  if (!Number.isFinite(single) || Number.isInteger(single)) return single;
-  for (let digits = 6; digits < 9; digits += 1) {
+  if (!Number.isFinite(single) || (Number.isInteger(single) && Math.abs(single) < 2 ** 24)) return single;
+  for (let digits = Math.abs(single) < SINGLE_NORMAL_MIN ? 1 : 6; digits < 9; digits += 1) {
     const candidate = Number(single.toPrecision(digits));
     if (Math.fround(candidate) === single) return candidate;
   }
@@ -120,6 +137,7 @@ const CODECS: Record<number, BinaryCodec> = {
     encode(writer, value) {
       const days = daysFromDate(value as string);
       if (days === null) throw BAD_DATETIME;
+      if (!isInfinite(value) && (days < DAYS_MIN || days >= DAYS_END)) throw DATETIME_OUT_OF_RANGE;
       writer.int32(days);
     },
   },

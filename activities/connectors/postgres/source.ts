@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Client, ClientBase } from 'pg';
 import type { Batch, BatchLimits, PgcopyBatch, ValuesBatch } from '../../../migration/batch';
 import type { DatasetDescription, ReadRequest, Selection, Source, SourceBatch } from '../../../migration/connector';
@@ -5,7 +6,7 @@ import { MigrationError } from '../../../migration/errors';
 import type { KeyText, SplitBounds } from '../../../migration/split';
 import type { Column, Value } from '../../../migration/value';
 import { binaryCodec } from './binary-codecs';
-import { findRelation } from './catalog';
+import { findRelation, readKeys, withEmptySearchPath } from './catalog';
 import { copyOut, type RowChunk } from './copy-out';
 import { describe, selectAll } from './describe';
 import { toMigrationError } from './errors';
@@ -29,13 +30,15 @@ export class PostgresSource implements Source {
     return this.system.use((client) => describe(client, selection, this.place));
   }
 
+  /** @throws MigrationError `KEY_NOT_UNIQUE` or `MAPPING_INVALID` when a declared key that no index proves repeats or is NULL: rows would be missed. */
   async planSplits(selection: Selection, key: string[], rowsPerSplit: number): Promise<SplitBounds[]> {
     const { rowsEstimate } = await this.describe(selection);
+    await this.system.use((client) => proveKey(client, selection, this.place));
     const wanted = Math.ceil(rowsEstimate / rowsPerSplit);
     if (wanted <= 1) return [{ after: null, upTo: null }];
     const marks = await this.system.use(async (client) => {
       const from = await rowsOf(client, selection);
-      const sample = selection.table !== undefined && rowsEstimate > EXACT_ROWS_MAX ? ` TABLESAMPLE SYSTEM (${Math.min(100, (SAMPLE_ROWS / rowsEstimate) * 100)}) REPEATABLE (1)` : '';
+      const sample = rowsEstimate > EXACT_ROWS_MAX && await isStored(client, selection) ? ` TABLESAMPLE SYSTEM (${Math.min(100, (SAMPLE_ROWS / rowsEstimate) * 100)}) REPEATABLE (1)` : '';
       return quantiles(client, sample === '' ? `(${from}) s` : `${await tableOf(client, selection)}${sample}`, sample === '' ? undefined : selection.where, key, wanted);
     }).catch((error: unknown) => { throw toMigrationError(error, this.place); });
     const bounds: SplitBounds[] = [];
@@ -54,8 +57,10 @@ export class PostgresSource implements Source {
       const sql = await copyStatement(client, request);
       const keyAt = request.key?.map((name) => request.columns.findIndex((column) => column.name === name)) ?? null;
       const decode = request.encoding === 'pgcopy' ? pgcopyBatch : (chunk: RowChunk) => valuesBatch(chunk, request.columns);
-      const neighbours = request.selection.query !== undefined && keyAt ? new NeighbourCheck(this.place) : null;
+      const neighbours = keyAt && await isUnproven(client, request.selection) ? new NeighbourCheck(this.place) : null;
+      if (neighbours && request.key && request.cursor) await refuseTwins(client, request.selection, request.key, request.cursor, this.place);
       for await (const chunk of copyOut(client, sql, request.encoding === 'pgcopy' ? 'binary' : 'text', request.limits, request.signal)) {
+        if (request.encoding === 'values' && !isUtf8(chunk.data)) throw notUtf8(this.place);
         const batch = decode(chunk);
         const keyOf = (row: number): KeyText | null => keyAt?.map((at) => fieldText(batch, row, at, request.columns) ?? '') ?? null;
         if (neighbours) for (let row = 0; row < batch.rowCount; row += 1) neighbours.see(keyOf(row));
@@ -83,6 +88,47 @@ async function tableOf(client: ClientBase, selection: Selection): Promise<string
   const table = parseTableName(selection.table ?? '');
   const relation = await findRelation(client, table);
   return `${relation?.hasChildren ? 'ONLY ' : ''}${quoteIdent(table.schema)}.${quoteIdent(table.name)}`;
+}
+
+/** A table or partitioned root: what TABLESAMPLE takes. */
+async function isStored(client: ClientBase, selection: Selection): Promise<boolean> {
+  if (selection.table === undefined) return false;
+  const relation = await findRelation(client, parseTableName(selection.table));
+  return relation?.kind === 'table' || relation?.kind === 'partitioned' || relation?.kind === 'materialized_view';
+}
+
+/** The key is declared in the plan, and no unique index of the source vouches for it. */
+async function isUnproven(client: ClientBase, selection: Selection): Promise<boolean> {
+  const declared = selection.key;
+  if (!declared) return false;
+  if (selection.table === undefined) return true;
+  const relation = await findRelation(client, parseTableName(selection.table));
+  const proven = relation ? await withEmptySearchPath(client, () => readKeys(client, [relation.oid])) : [];
+  return !proven.some(({ columns }) => columns.every((column) => declared.includes(column)));
+}
+
+async function proveKey(client: ClientBase, selection: Selection, place: string): Promise<void> {
+  if (!selection.key || !await isUnproven(client, selection)) return;
+  const from = `FROM (${await rowsOf(client, selection)}) caravan_source`;
+  const { rows: [found] } = await client.query<{ blank: boolean; repeated: boolean }>(
+    `SELECT EXISTS (SELECT ${from} WHERE ${selection.key.map((name) => `${quoteIdent(name)} IS NULL`).join(' OR ')}) AS blank,
+       EXISTS (SELECT ${from} GROUP BY ${columnList(selection.key)} HAVING count(*) > 1) AS repeated`);
+  if (found?.blank) throw new MigrationError('MAPPING_INVALID', `${place}: the declared key is NULL in some rows, and they would be missed. Declare other columns, or leave key out: the rows are then copied in one piece.`);
+  if (found?.repeated) throw notUnique(place);
+}
+
+/** A resumed read starts behind its cursor: a second row of the cursor's own key would be skipped. */
+async function refuseTwins(client: ClientBase, selection: Selection, key: string[], cursor: KeyText, place: string): Promise<void> {
+  const { rowCount } = await client.query(`SELECT 1 FROM (${await rowsOf(client, selection)}) caravan_source WHERE ${comparison(key, '=', cursor)} LIMIT 2`);
+  if (rowCount === 2) throw notUnique(place);
+}
+
+function notUnique(place: string): MigrationError {
+  return new MigrationError('KEY_NOT_UNIQUE', `${place}: two rows have the same key. Declare a key that is unique, or leave key out: the rows are then copied in one piece.`);
+}
+
+function notUtf8(place: string): MigrationError {
+  return new MigrationError('SQL_INVALID', `${place}: the source holds text that is not UTF-8 (its database has the encoding SQL_ASCII, which checks nothing). Mend those rows, or select them with convert_from() in a query.`);
 }
 
 /** All rows of the selection; INHERITS parents without their children. */
@@ -117,7 +163,7 @@ async function copyStatement(client: Client, request: ReadRequest): Promise<stri
 }
 
 /** Row values compare as a whole: `(a, b) > (x, y)`. The column's own type and collation decide. */
-function comparison(key: string[], operator: '>' | '<=', bound: KeyText): string {
+function comparison(key: string[], operator: '>' | '<=' | '=', bound: KeyText): string {
   return `(${columnList(key)}) ${operator} (${bound.map((text) => quoteLiteral(text)).join(', ')})`;
 }
 
@@ -163,7 +209,7 @@ class NeighbourCheck {
 
   see(key: KeyText | null): void {
     const text = JSON.stringify(key);
-    if (text === this.last) throw new MigrationError('KEY_NOT_UNIQUE', `${this.place}: two rows have the same key. Declare a key that is unique, or leave key out: the rows are then copied in one piece.`);
+    if (text === this.last) throw notUnique(this.place);
     this.last = text;
   }
 }
@@ -171,6 +217,6 @@ class NeighbourCheck {
 /** Default memory limits of a batch. */
 export const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 
-export function batchLimits(rowsMax: number): BatchLimits {
-  return { rowsMax, bytesMax: BATCH_BYTES_MAX };
+export function batchLimits(rowsMax: number, bytesMax = BATCH_BYTES_MAX): BatchLimits {
+  return { rowsMax, bytesMax: Math.min(bytesMax, BATCH_BYTES_MAX) };
 }

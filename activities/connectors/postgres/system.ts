@@ -7,6 +7,8 @@ import { toMigrationError } from './errors';
 const SESSION = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 3;
 SET bytea_output = 'hex'; SET client_encoding = 'UTF8'; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0`;
 
+/** How long an identity is believed: a failover may put another server behind the same address. */
+const IDENTITY_TRUST_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEPALIVE_DELAY_MS = 10_000;
 const DATE_OIDS = [1082, 1114, 1184];
@@ -14,7 +16,7 @@ const DATE_OIDS = [1082, 1114, 1184];
 /** A PostgreSQL database of the plan. Connections are made on first use. 64-bit integers, numerics and dates arrive as text. */
 export class PostgresSystem implements System {
   private readonly pool: Pool;
-  private known: Promise<ServerIdentity> | null = null;
+  private known: { identity: Promise<ServerIdentity>; until: number } | null = null;
   /** Pooled connections whose session is set up. */
   private readonly prepared = new WeakSet<PoolClient>();
 
@@ -28,13 +30,17 @@ export class PostgresSystem implements System {
     this.pool.on('connect', (client) => client.on('error', () => undefined));
   }
 
-  /** System identifier, database and address: equal for every way to reach the same database. */
+  /** System identifier and database: equal for every way to reach the same database. Asked again every minute. */
   identity(): Promise<ServerIdentity> {
-    this.known ??= this.readIdentity().catch((error: unknown) => {
-      this.known = null;
-      throw error;
-    });
-    return this.known;
+    const now = Date.now();
+    if (!this.known || this.known.until <= now) {
+      const identity = this.readIdentity().catch((error: unknown) => {
+        this.known = null;
+        throw error;
+      });
+      this.known = { identity, until: now + IDENTITY_TRUST_MS };
+    }
+    return this.known.identity;
   }
 
   private async readIdentity(): Promise<ServerIdentity> {
@@ -115,6 +121,8 @@ export class PostgresSystem implements System {
     try {
       await client.connect();
       await client.query(SESSION);
+      // A server that sorts for minutes would not notice that its client is gone. Not every server or platform can look.
+      await client.query(`SET client_connection_check_interval = '5s'`).catch(() => undefined);
       return client;
     } catch (error) {
       await client.end().catch(() => undefined);

@@ -1,0 +1,46 @@
+import { planSchema } from '../../migration/plan/schema';
+import { renderReport } from '../../scripts/report/render';
+import { shapeReport } from '../../scripts/report/shape';
+import type { ReportData } from '../../workers/door-contract';
+
+const counts = { read: 1000, written: 990, unchanged: 0, quarantined: 10, filtered: 0 };
+const evil = '<script>alert(1)</script> & "x"';
+const data: ReportData = {
+  status: {
+    migration: 'shop', control: 'new', workflowId: 'migration-shop', firstRunId: 'r', namespace: 'default', uiLink: null, lease: 1, planHash: 'a'.repeat(64),
+    phase: 'validation', status: 'complete', detail: null, blocked: [], startedAt: '2026-01-01T00:00:00.000Z', updatedAt: '2026-01-01T00:10:00.000Z', finishedAt: '2026-01-01T00:10:00.000Z', seenSeconds: 0,
+    progress: { datasets: [{ dataset: 'users', state: 'done', total: 1000, counts }], total: 1000, counts, openQuarantine: 4, rowsPerSecond: 0, alerts: [], version: '1' },
+  },
+  plan: planSchema.parse({
+    migration: 'shop', project: evil, success: { migrated: '100%', error_rate: '1%' }, sign_off: ['data_owner'],
+    datasets: { users: { source: { connection: 'legacy', table: 'users' }, target: { connection: 'new' } }, later: { source: { connection: 'legacy' }, target: { connection: 'new' } } },
+  }),
+  approvals: [{ gate: 'go', by: evil, at: '2026-01-01T00:00:00.000Z' }],
+  checks: [{ stage: 'after', at: '2026-01-01T00:09:00.000Z', outcome: { name: 'totals', kind: 'business_rule', verdict: 'failed', detail: evil } }],
+  quarantine: [
+    { dataset: 'users', rule: 'format:email', column: 'email', state: 'open', rows: 4 },
+    { dataset: 'users', rule: 'format:email', column: 'email', state: 'waived', rows: 6 },
+  ],
+  audit: [{ at: '2026-01-01T00:00:00.000Z', actor: 'tester', event: 'admitted', body: { secret: 'never shown' } }],
+  datasets: [{ dataset: 'users', generation: 1, commits: 5, splits: 2, firstCommitAt: '2026-01-01T00:00:10.000Z', lastCommitAt: '2026-01-01T00:00:20.000Z' }],
+};
+
+test('the report counts, judges and times', () => {
+  const view = shapeReport(data, new Date('2026-01-02T00:00:00Z'));
+  expect(view).toMatchObject({
+    durationMs: 600_000, openQuarantine: 4, waived: 6,
+    datasets: [{ name: 'users', copyMs: 10_000, rowsPerSecond: 100 }, { name: 'later', copyMs: null, rowsPerSecond: null, state: 'waiting' }],
+    quarantine: [{ dataset: 'users', rule: 'format:email', column: 'email', open: 4, waived: 6, replayed: 0, gone: 0 }],
+    criteria: [{ name: 'Migrated', wanted: 'at least 100 %', found: '99.6 %', met: false }, { name: 'Error rate', wanted: 'at most 1 %', found: '1 %', met: true }],
+  });
+});
+
+test('the page is one self-contained document in which nothing foreign is markup', () => {
+  const page = renderReport(shapeReport(data, new Date('2026-01-02T00:00:00Z')));
+  expect(page).not.toContain('<script');
+  expect(page).toContain('&lt;script&gt;');
+  expect(page).not.toMatch(/(?:src|href)=|url\(|@import/);
+  expect(page).not.toContain('never shown');
+  expect(page).not.toContain('undefined');
+  expect(page).toContain('format:email');
+});
