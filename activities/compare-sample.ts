@@ -9,7 +9,7 @@ import { KnownAbsences } from './reconciliation/known-absences';
 import { whileAlive } from './reconciliation/liveness';
 import { openSides } from './reconciliation/open-sides';
 import type { RowDigester } from './reconciliation/row-digest';
-import { readExpected, readFound, withSnapshot } from './reconciliation/row-streams';
+import { expectedOf, foundOf, readExpected, readFound, withSnapshot } from './reconciliation/row-streams';
 import { loadDataset } from './run-context';
 
 /** Above this many times the sample's size, rows are thinned out by their hash before they are sorted. */
@@ -61,7 +61,7 @@ class Sample {
     for await (const rows of readExpected(this.source, this.sides, this.digester, absences, this.signal, await this.draw())) {
       for (const row of rows) {
         this.counts.drawn += 1;
-        if (row.state === 'expected') expected.push(row.row);
+        if (row.state === 'expected') expected.push(expectedOf(this.sides, row));
         else if (row.state === 'explained') this.counts.explained += 1;
         else this.counts.refused += 1;
       }
@@ -92,7 +92,7 @@ class Sample {
     if (usable.length > 0) {
       const where = `WHERE (${columnList(keyColumns.map((column) => column?.name ?? ''))}) IN (${usable.join(', ')})`;
       for await (const rows of readFound(this.target, this.sides, this.digester, this.signal, where)) {
-        for (const row of rows) if (row.state === 'found') finder.find(row.row);
+        for (const row of rows) if (row.state === 'found') finder.find(foundOf(row));
       }
     }
     const rest = finder.finish();
@@ -127,7 +127,7 @@ class Sample {
     const finder = new DifferenceFinder();
     for (const row of expected) finder.expect(row);
     for await (const rows of readFound(this.target, this.sides, this.digester, this.signal)) {
-      for (const row of rows) if (row.state === 'found') finder.find(row.row);
+      for (const row of rows) if (row.state === 'found') finder.find(foundOf(row));
     }
     this.counts.missing += finder.finish().missing.length;
   }

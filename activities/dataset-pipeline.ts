@@ -65,6 +65,12 @@ export async function openPipeline(deps: ActivityDependencies, input: DatasetRef
   };
 }
 
+/** The target's key holds the source's key unchanged: then no two source rows meet in it. */
+function keyArrives({ mapping, source }: Pipeline, arbiter: readonly string[]): boolean {
+  const plain = mapping.fields.filter((field) => field.apply === null && field.applyMany === null && arbiter.includes(field.column.name));
+  return source.key?.every((name) => plain.some((field) => mapping.read[field.inputs[0] ?? -1]?.name === name)) ?? false;
+}
+
 /** The share of `memory_limit` that one commit of one lane may take, when every lane of the worker is at work. */
 function commitBytesFor({ memory_limit: memory, parallel_datasets: datasets }: Plan['batch'], workers: number): number {
   return Math.max(COMMIT_BYTES_MIN, Math.min(COMMIT_BYTES_MAX, Math.floor(memory / (COMMITS_HELD * workers * datasets))));
@@ -84,7 +90,7 @@ export function openWriter(pipeline: Pipeline, id: SplitId): Promise<PostgresSpl
     table,
     columns: mapping.write,
     sourceColumns: pipeline.readColumns.map((column) => column.name),
-    merge: merges && arbiter ? mergeTarget(table, arbiter, mapping.write) : null,
+    merge: merges && arbiter ? mergeTarget(table, arbiter, mapping.write, !keyArrives(pipeline, arbiter)) : null,
     oneTransaction: !ledger.keyed && ledger.base === 'foreign',
     failOnRefusal: context.dataset.on_invalid === 'fail',
   });

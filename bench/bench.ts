@@ -83,7 +83,7 @@ async function caravan(env: Record<string, string>, folder: string): Promise<voi
 }
 
 async function copyContacts(activities: Activities): Promise<void> {
-  const call = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> => new MockActivityEnvironment().run<[I], O>(activity, input);
+  const call = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> => new MockActivityEnvironment().run<[I], O, (given: I) => Promise<O>>(activity, input);
   const { ref } = await call(activities.admit, { plan: PLAN, workflowId: 'bench', firstRunId: String(Date.now()) });
   const opened = await call(activities.openDataset, { ref, dataset: 'contacts' });
   const waiting = [...opened.unfinished];

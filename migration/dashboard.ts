@@ -3,6 +3,8 @@ import { SEARCH_ATTRIBUTES, type AlertState, type BlockedStep, type DatasetProgr
 
 const BAR_WIDTH = 9;
 const DATASETS_SHOWN = 40;
+/** Where the UI hides the updates. */
+const SEND = '*More Actions* → *Send an Update* →';
 
 const STATUS_WORDS: Record<RunStatus, string> = {
   running: 'Running', paused: 'Paused', blocked: 'Blocked', waiting_for_approval: 'Waiting for approval',
@@ -28,14 +30,17 @@ export function dashboardMarkdown(state: RunProgress): string {
   for (const step of state.blocked) parts.push(blockedMarkdown(step));
   if (state.waitingFor.length > 0) {
     const example = JSON.stringify({ gate: state.waitingFor[0], by: 'your name' });
-    parts.push(`### Waiting for approval: ${state.waitingFor.map(code).join(', ')}\nSend the update \`approve\` with ${code(example)}.`);
+    parts.push(`### Waiting for approval: ${state.waitingFor.map(code).join(', ')}\n${SEND} \`approve\` with ${code(example)}.`);
   }
+  if (state.status === 'paused') parts.push(`### Paused\n${state.note ? `${plain(state.note)} ` : ''}To go on: ${SEND} \`resume\`.`);
+  else if (state.note) parts.push(plain(state.note));
   const alerts = activeAlerts(state.progress);
   if (alerts.length > 0) parts.push(`### Alerts\n${alerts.map((alert) => `- ${plain(alert.message)}${alert.blocks ? ' (blocks)' : ''}`).join('\n')}`);
   const table = datasetTable(state.progress);
   if (table) parts.push(`### Datasets\n${fenced(table)}`);
-  if (state.note) parts.push(plain(state.note));
-  if (state.status === 'paused') parts.push('Paused. Send the update `resume` to go on.');
+  if ((state.progress?.openQuarantine ?? 0) > 0) parts.push(`Rows in quarantine and why they are there: ${code(`npx caravan quarantine list ${state.migration}`)}`);
+  // The UI's own button is larger, and stops only this workflow: its children go on, and updates are refused.
+  if (state.status === 'running') parts.push(`To pause: ${SEND} \`pause\`. The button *Pause Workflow* does not stop the copying.`);
   parts.push(links(state));
   return parts.join('\n\n');
 }
@@ -115,7 +120,8 @@ function percent(part: number, whole: number): string {
 function eta(state: RunProgress, left: number): string {
   if (state.status === 'complete') return 'done';
   if (state.status !== 'running' || state.phase === 'preparation' || !state.progress) return 'unknown';
-  if (left <= 0) return 'less than a minute';
+  if (state.phase === 'validation') return 'copied, being verified';
+  if (left <= 0) return 'copied, being finished';
   if (!(state.progress.rowsPerSecond > 0)) return 'unknown';
   return humanDuration(left / state.progress.rowsPerSecond);
 }
@@ -152,21 +158,22 @@ function blockedText(step: BlockedStep): string {
 }
 
 function blockedMarkdown(step: BlockedStep): string {
-  const actions = step.skippable ? 'retry | skip | abort' : 'retry | abort';
   const example = JSON.stringify({ action: 'retry', step: step.step, by: 'your name' });
   return [
-    `### Blocked: ${code(step.step)} (${step.code})`,
-    plain(step.message),
+    `### Blocked: ${code(step.step)}`,
+    `**${step.code}** since ${minute(step.since)}: ${plain(step.message)}`,
     '',
     ...step.remedies.map((remedy) => `- ${plain(remedy)}`),
-    `- Then send the update \`resolveStep\` (${actions}), for example ${code(example)}. Blocked since ${step.since}.`,
+    '',
+    `${SEND} \`resolveStep\` with ${code(example)}.`,
+    step.skippable ? 'Other actions: `skip` leaves this step out, `abort` ends the run and keeps the rows.' : 'The other action: `abort` ends the run and keeps the rows.',
   ].join('\n');
 }
 
 function links(state: RunProgress): string {
   const list = (query: string) => `/namespaces/{namespace}/workflows?query=${query}`;
   const parts = [`[Workflows of this run](${list('RootWorkflowId%3D%22{workflowId}%22')})`];
-  if (state.status === 'blocked') parts.push(`[All blocked migrations](${list(`${SEARCH_ATTRIBUTES.status}%3D%22blocked%22`)})`);
+  if (state.status === 'blocked') parts.push(`[All blocked migrations](${list(`${SEARCH_ATTRIBUTES.status}%3D%22blocked%22%20AND%20ExecutionStatus%3D%22Running%22`)})`);
   return parts.join(' · ');
 }
 
@@ -178,9 +185,15 @@ function code(text: string): string {
   return `\`${text.replaceAll('`', "'")}\``;
 }
 
-/** Messages are text, not Markdown: what would format, link or open a block is escaped. */
+/** Messages are text, not Markdown: what would format, link or open a block is escaped. Only `code` in pairs of backticks stays. */
 function plain(text: string): string {
-  return text.replaceAll(/\s*\n\s*/g, ' ').replaceAll(/[\\`*_[\]<>#]/g, (sign) => `\\${sign}`);
+  const parts = text.replaceAll(/\s*\n\s*/g, ' ').split(/(`[^`]+`)/);
+  return parts.map((part, at) => (at % 2 === 1 ? part : part.replaceAll(/[\\`*_[\]<>#]/g, (sign) => `\\${sign}`))).join('');
+}
+
+/** `2026-01-02T03:04:05.000Z` -> `2026-01-02 03:04 UTC`. */
+function minute(instant: string): string {
+  return `${instant.slice(0, 16).replace('T', ' ')} UTC`;
 }
 
 function unit(count: number, name: string): string {

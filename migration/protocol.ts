@@ -124,7 +124,14 @@ export interface RunView {
   searchAttributes: boolean;
   /** Gates that a person approved in an earlier run of this migration. */
   approved?: string[];
+  /** Where this run tells people, so that they hear even when the control store is away. */
+  notify?: NotifyTargets;
 }
+
+/** Ways to reach people. `command` is a shell command of the plan; `project` is what messages call the migration. */
+export interface NotifyTargets { webhook?: string; command?: string; project?: string }
+/** A step that a person skipped, with who and why. */
+export interface SkippedStep { step: string; by?: string; reason?: string }
 
 export interface RunSettings {
   parallelWorkers: number;
@@ -148,14 +155,15 @@ export interface RunSettings {
 /** `purpose`: what the lease is for; closing a `validate` lease never completes the migration. Default: `migrate`. */
 export interface AdmitInput extends MigrationInput { workflowId: string; firstRunId: string; purpose?: 'migrate' | 'validate' }
 /** `root`: id of the workflow that hears of blocked steps. */
-export interface RunInput { ref: RunRef; view: RunView; root: string; activityQueue?: string }
+/** `leaveOut`: datasets that validation leaves out, because a person skipped them. */
+export interface RunInput { ref: RunRef; view: RunView; root: string; activityQueue?: string; leaveOut?: string[] }
 /** One group of `productionMigration`; without `datasets` all of the view move. */
 export interface ProductionInput extends RunInput { group?: string; datasets?: string[] }
 export interface ProductionResult { datasets: DatasetOutcome[]; movedToQuarantine: number; foreignKeysBuilt: number; skipped: string[] }
 /** What became of one dataset; `skipped`: a person decided so. */
 export interface DatasetOutcome { dataset: string; state: 'done' | 'skipped'; closed?: ClosedDataset }
 /** Start of `validation` on its own: the name of a plan (default: the migration's name), or a whole plan. `repair` overrides the plan. */
-export interface ValidationStart { migration?: string; plan?: string | object; repair?: boolean; activityQueue?: string }
+export interface ValidationStart { migration?: string; plan?: string | object; repair?: boolean; activityQueue?: string; leaveOut?: string[] }
 export interface ValidationResult { checks: CheckOutcome[]; comparisons: CompareResult[]; skipped: string[] }
 export interface PreparationResult { inventory: InventorySummary | null; created: string[]; checks: CheckOutcome[]; skipped: string[] }
 export interface DatasetRef { ref: RunRef; dataset: string }
@@ -175,6 +183,7 @@ export interface SegmentInput extends DatasetRef { generation: number; ordinal: 
 export interface StagedInput extends DatasetRef { segment: SegmentRef }
 
 export interface ClosedDataset { counts: Counts; movedToQuarantine: number; indexesBuilt: number }
+export interface RestoredObjects { restored: number; left: string[] }
 export interface SettledReferences { movedToQuarantine: number; foreignKeysBuilt: number }
 
 /** `code` is set where the problem is known under a code of its own, such as a system that cannot be reached. */
@@ -202,10 +211,11 @@ export interface DatasetProgress { dataset: string; state: 'waiting' | 'copying'
 /** One look at the ledger. `version` changes whenever anything a person would notice changes. */
 export interface Progress { datasets: DatasetProgress[]; total: number; counts: Counts; openQuarantine: number; rowsPerSecond: number; alerts: AlertState[]; version: string }
 export interface AlertState { alert: 'error_rate' | 'min_speed'; active: boolean; blocks: boolean; message: string }
-export interface WatchInput { ref: RunRef; seen: string | null; maxWaitMs: number }
+/** `minWaitMs`: an ordinary change is answered no sooner than this; a change of state or an alert is answered at once. Default: at once. */
+export interface WatchInput { ref: RunRef; seen: string | null; maxWaitMs: number; minWaitMs?: number }
 
 export interface StatusInput { ref: RunRef; phase: Phase; status: RunStatus; blocked: BlockedStep[]; detail?: string }
-export interface NotifyInput { ref: RunRef; event: 'blocked' | 'reminder' | 'alert' | 'complete' | 'aborted' | 'waiting_for_approval'; blocked: BlockedStep[]; message: string }
+export interface NotifyInput { ref: RunRef; event: 'blocked' | 'reminder' | 'alert' | 'complete' | 'aborted' | 'waiting_for_approval'; blocked: BlockedStep[]; message: string; to?: NotifyTargets; workflowId?: string }
 
 export interface MigrationResult {
   migration: string; status: 'complete' | 'aborted' | 'nothing_to_do';
@@ -224,14 +234,16 @@ export interface RunProgress {
 
 /**
  * The activities, by the names they are registered under. Each is one file in `activities/`.
- * All but admit, recordStatus, recordApproval, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
+ * All but admit, recordStatus, recordApproval, recordDecision, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
  */
 export interface ControlActivities {
   admit(input: AdmitInput): Promise<RunView>;
   recordStatus(input: StatusInput): Promise<void>;
   recordApproval(input: { ref: RunRef; approval: Approval }): Promise<void>;
   /** Ends the lease. `outcome` is durable when it returns. `skipped`: steps a person skipped, so `complete` does not mean that everything was done. */
-  closeRun(input: { ref: RunRef; outcome: RunStatus; skipped?: string[] }): Promise<void>;
+  closeRun(input: { ref: RunRef; outcome: RunStatus; skipped?: (string | SkippedStep)[] }): Promise<void>;
+  /** Puts a person's decision about a blocked step into the audit. A repeat adds nothing. */
+  recordDecision(input: { ref: RunRef; decision: StepDecision }): Promise<void>;
   notify(input: NotifyInput): Promise<void>;
   watchProgress(input: WatchInput): Promise<Progress>;
   takeInventory(ref: RunRef): Promise<InventorySummary>;
@@ -249,6 +261,8 @@ export interface CopyActivities {
   writeBatch(input: StagedInput): Promise<SliceResult>;
   closeDataset(input: DatasetRef): Promise<ClosedDataset>;
   settleReferences(input: { ref: RunRef; datasets: string[] }): Promise<SettledReferences>;
+  /** Gives back what the copy took away and `settleReferences` did not yet build: indexes, foreign keys, triggers. `left` names what could not be; a repeat restores nothing twice. */
+  restoreObjects(input: { ref: RunRef; datasets: string[] }): Promise<RestoredObjects>;
   compareCounts(input: DatasetRef): Promise<CheckOutcome>;
   compareSample(input: DatasetRef): Promise<CheckOutcome>;
   compareRows(input: DatasetRef & { repair: boolean }): Promise<CompareResult>;

@@ -23,7 +23,7 @@ function registerResolution(run: RunControl): void {
     run.resolve(step, resolution);
     return `${resolution.action}: ${step.step}`;
   }, {
-    description: 'Decides on a blocked step: {"action": "retry" | "skip" | "abort", "step": "…", "by": "your name", "reason": "…", "overrides": {"batchSize": 1000}}. "step" is needed only where several are blocked.',
+    description: 'Decides on a blocked step: {"action": "retry", "by": "your name"}. Actions: retry, skip (leave the step out), abort (end the run, rows stay). Optional: "step" (needed where several are blocked), "reason", and for a retry "overrides": {"batchSize": 1000} or {"repair": true}.',
     validator: (resolution: StepResolution) => refuse(chooseStep(run.blocked, resolution)),
   });
   setHandler(resolveStepSignal, (resolution) => {
@@ -38,14 +38,14 @@ function registerPause(run: RunControl): void {
     run.pause('person', request);
     return 'pausing: work in flight stops after its current commit';
   }, {
-    description: 'Stops after the current commits and waits. Optional: {"by": "your name", "reason": "…"}.',
+    description: 'Stops after the current commits and waits. Data may be empty, or {"by": "your name", "reason": "…"}.',
     validator: (_request: PauseRequest | undefined) => refuse(run.outcome ? 'The run is ending.' : run.paused ? 'The run is paused already.' : null),
   });
   setHandler(resumeUpdate, () => {
     run.resume('person');
     return 'resumed';
   }, {
-    description: 'Goes on after a pause. A blocked step needs resolveStep instead.',
+    description: 'Goes on after a pause. Data may be empty. A blocked step needs resolveStep instead.',
     validator: (_request: PauseRequest | undefined) => refuse(run.paused ? null : run.blocked.length > 0 ? 'The run is not paused but blocked: send resolveStep.' : 'The run is not paused.'),
   });
   setHandler(pauseSignal, (request) => run.pause('person', request), { description: 'Like pause, for many runs at once from a list filter.' });
@@ -57,7 +57,7 @@ function registerApproval(run: RunControl): void {
     run.approve(approval);
     return `approved: ${approval.gate}`;
   }, {
-    description: 'Opens a gate of the plan: {"gate": "…", "by": "your name", "role": "…", "reason": "…"}.',
+    description: 'Opens a gate of the plan: {"gate": "…", "by": "your name"}. Optional: "role", "reason". A gate may be opened before it is reached.',
     validator: (approval: Approval) => refuse(judgeApproval(run, approval)),
   });
 }
@@ -76,6 +76,9 @@ function refuse(reason: unknown): void {
   if (typeof reason === 'string') throw refusal(reason);
 }
 
+/** Without a stack: the UI's dialog shows it below the message, and it says nothing to whoever sent the update. */
 function refusal(message: string): ApplicationFailure {
-  return ApplicationFailure.create({ message, type: 'REFUSED', nonRetryable: true });
+  const failure = ApplicationFailure.create({ message, type: 'REFUSED', nonRetryable: true });
+  failure.stack = '';
+  return failure;
 }

@@ -1,28 +1,33 @@
 import type { ErrorCode } from '../migration/protocol';
 
+/** The plan of a run is fixed at its start. */
+const CORRECT_PLAN = 'Or abort (the rows stay), correct the plan and start it again.';
+/** An edit of what decides about rows is refused once rows of the dataset were copied. */
+const OTHER_NAME = 'Or abort, correct the plan and start it again; once rows of this dataset are there, under a new migration name with an empty target table.';
+
 const REMEDIES: Partial<Record<ErrorCode, string[]>> = {
   SYSTEM_UNREACHABLE: ['Make sure that the system is up and that the workers reach it, then retry.'],
   SYSTEM_BUSY: ['Find what holds the locks or connections of that system, then retry; smaller batches may help.'],
   SYSTEM_CHANGED: ['A connection leads to another server than at the start: correct it on the workers, then retry.'],
   CONNECTION_UNKNOWN: ['Give the workers this connection (CARAVAN_CONNECTION_<NAME> or the connections file), then retry.'],
   CONNECTION_REFUSED: ['Correct the address or the password of this connection on the workers, then retry.'],
-  PRIVILEGE_MISSING: ['Grant what is missing (`caravan check PLAN --grants` prints the SQL), then retry.'],
-  OBJECT_MISSING: ['Create or rename the object, or correct the plan with `caravan amend`, then retry.'],
-  MAPPING_INVALID: ['Correct the columns in the target or the mapping in the plan (`caravan amend`), then retry.'],
-  SCHEMA_CHANGED: ['Take the change back, or amend the plan so that the dataset starts anew, then retry.'],
-  SQL_INVALID: ['Correct the SQL in the plan (`caravan amend`), then retry.'],
-  TARGET_NOT_EMPTY: ['Empty the target table, or choose `on_existing: append` or `replace` in the plan, then retry.'],
+  PRIVILEGE_MISSING: ['Grant what is missing (`npx caravan check PLAN --grants` prints the SQL), then retry.'],
+  OBJECT_MISSING: ['Create or rename the object, then retry.', CORRECT_PLAN],
+  MAPPING_INVALID: ['Correct the columns in the target, then retry.', CORRECT_PLAN],
+  SCHEMA_CHANGED: ['Take the change back, then retry.', OTHER_NAME],
+  SQL_INVALID: ['Create what the SQL needs, or grant it, then retry.', CORRECT_PLAN],
+  TARGET_NOT_EMPTY: ['Empty the target table, then retry.', 'Or abort, choose `on_existing: append` or `replace` in the plan and start it again.'],
   TARGET_OWNED: ['Another migration owns this target: finish or roll it back first, then retry.'],
-  ROW_REFUSED: ['Correct the row in the source, or let the plan send such rows to quarantine, then retry.'],
-  ERROR_RATE_EXCEEDED: ['Look at the quarantine (`caravan quarantine list`); retry goes on with the same rules.'],
+  ROW_REFUSED: ['Correct the row in the source, then retry.', 'Or abort, let the plan send such rows to quarantine (`on_invalid: quarantine`) and start it again; once rows of this dataset are there, under a new migration name with an empty target table.'],
+  ERROR_RATE_EXCEEDED: ['Look at the quarantine (`npx caravan quarantine list`); retry goes on with the same rules.'],
   SPEED_TOO_LOW: ['Look for locks and load on both systems; retry goes on.'],
-  KEY_NOT_UNIQUE: ['Remove the duplicate keys in the source or name another key in the plan, then retry.'],
-  CHECK_FAILED: ['Correct the data, or set `on_fail: warn` for this check in the plan, then retry. Skip accepts the result as it is.'],
-  VALIDATION_FAILED: ['Repair exactly these rows: retry with `overrides: {"repair": true}`.', 'Or correct the data and retry. Skip accepts the difference as it is.'],
-  ENGINE_MISMATCH: ['Run workers of the version that began this dataset, or amend the plan so that it starts anew, then retry.'],
-  PLAN_CHANGED: ['Admit the change with `caravan amend`, or restore the plan, then retry.'],
+  KEY_NOT_UNIQUE: ['Remove the duplicate keys in the source, then retry.', OTHER_NAME],
+  CHECK_FAILED: ['Correct the data, then retry.', 'Or skip: that accepts the result as it is, on the record.', 'Or abort, correct the check or set its `on_fail: warn`, and start it again: it goes on where it stopped.'],
+  VALIDATION_FAILED: ['Repair exactly these rows: retry with `overrides: {"repair": true}`.', 'Or correct the data, then retry.', 'Or skip: that accepts the difference as it is, on the record.'],
+  ENGINE_MISMATCH: ['Run workers of the version that began this dataset, then retry.'],
+  PLAN_CHANGED: ['Undo the edit, or use a new migration name.'],
   NO_PROGRESS: ['Look at the locks and the load of both systems and at the worker\'s log, then retry; a smaller batch may help: `overrides: {"batchSize": 1000}`.'],
-  QUEUE_UNSERVED: ['Start a worker for this queue (`caravan worker`) or more of them, then retry.'],
+  QUEUE_UNSERVED: ['Start a worker for this queue (`npx caravan worker`) or more of them, then retry.'],
   STAGING_FAILED: ['Make sure that the staging folder exists, has space and is reached by both sides, then retry.'],
 };
 

@@ -90,7 +90,7 @@ async function watchProgress(run: RunControl): Promise<void> {
     }
     // Without news the look itself has waited; the pause guards against one that did not.
     const pause = Math.max(watchPauseMs(looks), answer === undefined ? 60_000 : news ? 0 : 5_000);
-    if (pause > 0) await sleep(pause, { summary: 'until the next look' });
+    if (pause > 0) await sleep(pause, { summary: 'until the next look at the ledger' });
   }
 }
 
@@ -99,7 +99,7 @@ async function remind(run: RunControl): Promise<void> {
   for (;;) {
     await condition(() => run.needsPerson);
     for (let sent = 0; run.needsPerson; sent++) {
-      if (await condition(() => !run.needsPerson, reminderDelayMs(every, sent), { summary: 'reminder' })) break;
+      if (await condition(() => !run.needsPerson, reminderDelayMs(every, sent), { summary: 'until the next reminder' })) break;
       run.notices.push({ event: 'reminder', message: `${run.view.ref.migration} still waits for a person: ${run.detail ?? run.blocked.map((step) => step.step).join(', ')}.` });
     }
   }

@@ -3,6 +3,8 @@ export const BUCKETS = 65_536;
 /** A digest: 128 bits as four 32-bit words, least significant first. */
 export const DIGEST_WORDS = 4;
 
+export interface DigestWords { readonly w0: number; readonly w1: number; readonly w2: number; readonly w3: number }
+
 /**
  * One side of a comparison in constant memory (1.3 MB): per bucket the number of rows and the sum of their digests modulo 2^128.
  * Free of order; duplicates count (an XOR would cancel them out).
@@ -12,17 +14,19 @@ export class BucketDigests {
   private readonly sums = new Uint32Array(BUCKETS * DIGEST_WORDS);
   rows = 0;
 
-  add(bucket: number, digest: Uint32Array): void {
+  add(bucket: number, { w0, w1, w2, w3 }: DigestWords): void {
     this.rows += 1;
     this.counts[bucket] = (this.counts[bucket] ?? 0) + 1;
     const at = bucket * DIGEST_WORDS;
-    let carry = 0;
-    for (let word = 0; word < DIGEST_WORDS; word += 1) {
-      // Below 2^34: exact in a double.
-      const sum = (this.sums[at + word] ?? 0) + (digest[word] ?? 0) + carry;
-      this.sums[at + word] = sum;
-      carry = sum > 0xffffffff ? 1 : 0;
-    }
+    const carry = this.addWord(at + 2, w2, this.addWord(at + 1, w1, this.addWord(at, w0, 0)));
+    this.addWord(at + 3, w3, carry);
+  }
+
+  /** Returns the carry. Sums stay below 2^34: exact in a double. */
+  private addWord(at: number, word: number, carry: number): number {
+    const sum = (this.sums[at] ?? 0) + word + carry;
+    this.sums[at] = sum;
+    return sum > 0xffffffff ? 1 : 0;
   }
 
   /** Buckets in which the two sides hold different rows, in order. Buckets that agree hold equal rows. */

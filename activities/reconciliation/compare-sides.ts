@@ -5,7 +5,7 @@ import { digesterFor, targetKeyText, type DatasetSides } from './dataset-sides';
 import { DifferenceFinder, type DifferentRow, type ExpectedRow, type FoundRow } from './difference-finder';
 import { KnownAbsences } from './known-absences';
 import type { RowDigester } from './row-digest';
-import { readExpected, readFound, withSnapshot, type RejectedRow } from './row-streams';
+import { expectedOf, foundOf, readExpected, readFound, withSnapshot, type RejectedRow } from './row-streams';
 
 /** Text of source rows that one pass of the second stage may hold. */
 const GROUP_BYTES = 48 * 1024 * 1024;
@@ -79,7 +79,7 @@ class SideComparison {
         if (row.state === 'explained') this.outcome.explained += 1;
         else if (row.state === 'rejected') rejected.push(row.row);
         else {
-          digests.add(row.bucket, row.digest.words);
+          digests.add(row.bucket, row.digest);
           this.sourceBytes += row.bytes;
         }
       }
@@ -96,7 +96,7 @@ class SideComparison {
     for await (const rows of readFound(this.target, this.sides, digester, this.options.signal)) {
       for (const row of rows) {
         if (row.state === 'unreadable') this.outcome.unreadable += 1;
-        else digests.add(row.bucket, row.digest.words);
+        else digests.add(row.bucket, row.digest);
       }
     }
     return digests;
@@ -105,11 +105,15 @@ class SideComparison {
   private async compareGroup(group: ReadonlySet<number>): Promise<void> {
     const finder = new DifferenceFinder();
     for await (const rows of readExpected(this.source, this.sides, this.digester, this.absences.fresh(), this.options.signal)) {
-      for (const row of rows) if (row.state === 'expected' && group.has(row.bucket)) finder.expect(row.row);
+      for (const row of rows) if (row.state === 'expected' && group.has(row.bucket)) finder.expect(expectedOf(this.sides, row));
     }
     let extra: FoundRow[] = [];
     for await (const rows of readFound(this.target, this.sides, this.digester, this.options.signal)) {
-      for (const row of rows) if (row.state === 'found' && group.has(row.bucket) && finder.find(row.row) === 'extra') extra.push(row.row);
+      for (const row of rows) {
+        if (row.state !== 'found' || !group.has(row.bucket)) continue;
+        const found = foundOf(row);
+        if (finder.find(found) === 'extra') extra.push(found);
+      }
       if (extra.length < EXTRA_BATCH) continue;
       await this.report({ missing: [], different: [], extra, rejected: [] });
       extra = [];

@@ -61,6 +61,15 @@ export class AbsenceTaker {
     private refused: number,
   ) {}
 
+  /** False: nothing to look for, and callers may save themselves the key. */
+  get hasKeys(): boolean {
+    return this.keys.size > 0;
+  }
+
+  get hasDigests(): boolean {
+    return this.digests.size > 0;
+  }
+
   takesKey(key: readonly string[] | null): boolean {
     return key !== null && this.keys.has(joinKey(key));
   }

@@ -46,19 +46,28 @@ export class RowDigester {
   }
 }
 
-/** 128 bits. */
+/** 128 bits, as four unsigned words, least significant first. One is made per row: it holds numbers only, and its text is made when asked for. */
 export class Digest {
-  readonly words: Uint32Array;
-  /** The same, as a string that can be a key. */
-  readonly text: string;
+  readonly w0: number;
+  readonly w1: number;
+  readonly w2: number;
+  readonly w3: number;
 
   constructor(words: Uint32Array) {
-    this.words = words.slice();
-    this.text = Buffer.from(this.words.buffer).toString('latin1');
+    this.w0 = words[0] ?? 0;
+    this.w1 = words[1] ?? 0;
+    this.w2 = words[2] ?? 0;
+    this.w3 = words[3] ?? 0;
   }
 
   get bucket(): number {
-    return (this.words[0] ?? 0) % BUCKETS;
+    return this.w0 % BUCKETS;
+  }
+
+  /** The same, as a string that can be a key. */
+  get text(): string {
+    const { w0, w1, w2, w3 } = this;
+    return String.fromCharCode(w0 & 0xffff, w0 >>> 16, w1 & 0xffff, w1 >>> 16, w2 & 0xffff, w2 >>> 16, w3 & 0xffff, w3 >>> 16);
   }
 }
 

@@ -30,8 +30,15 @@ export async function withSnapshot<T>(system: PostgresSystem, work: (client: Cli
 /** A source row that the rules refuse although quarantine does not hold it, or that cannot be read. */
 export interface RejectedRow { content: (string | null)[]; sourceKey: KeyText | null; reasons: Reason[] }
 
+/** A source row that the target should hold, by digest; its comparable form is made (`expectedOf`) only when its bucket differs. */
+export interface ExpectedDigest { state: 'expected'; digest: Digest; key: Digest; bucket: number; bytes: number; values: Value[]; source: Value[]; content: (string | null)[] }
+
+export function expectedOf(sides: DatasetSides, { key, digest, values, source, content }: ExpectedDigest): ExpectedRow {
+  return { key: key.text, digest: digest.text, values, content, sourceKey: keyTextOf(sides, source) };
+}
+
 export type SourceRow =
-  | { state: 'expected'; row: ExpectedRow; digest: Digest; bucket: number; bytes: number }
+  | ExpectedDigest
   | { state: 'explained' }
   | { state: 'rejected'; row: RejectedRow };
 
@@ -97,23 +104,26 @@ export async function readByKeys(client: Client, sides: DatasetSides, keys: read
 }
 
 function expectedRow(sides: DatasetSides, digester: RowDigester, absences: AbsenceTaker, row: Value[], source: Value[], content: (string | null)[], bytes: number): SourceRow {
-  const sourceKey = keyTextOf(sides, source);
-  if (absences.takesKey(sourceKey)) return { state: 'explained' };
+  if (absences.hasKeys && absences.takesKey(keyTextOf(sides, source))) return { state: 'explained' };
   const digest = digester.digest(row);
-  if (absences.takesDigest(digest.text)) return { state: 'explained' };
+  if (absences.hasDigests && absences.takesDigest(digest.text)) return { state: 'explained' };
   const key = sides.targetKey ? digester.digest(row, sides.targetKey) : digest;
-  return {
-    state: 'expected', digest, bucket: key.bucket, bytes,
-    row: { key: key.text, digest: digest.text, values: row, content, sourceKey },
-  };
+  return { state: 'expected', digest, key, bucket: key.bucket, bytes, values: row, source, content };
 }
 
 function rawKey(sides: DatasetSides, content: (string | null)[]): KeyText | null {
   return sides.sourceKey?.map((at) => content[at] ?? '') ?? null;
 }
 
+/** A row of the target by digest, with its own text. */
+export interface FoundDigest { state: 'found'; digest: Digest; key: Digest; bucket: number; content: (string | null)[] }
+
+export function foundOf({ key, digest, content }: FoundDigest): FoundRow {
+  return { key: key.text, digest: digest.text, content };
+}
+
 export type TargetRow =
-  | { state: 'found'; row: FoundRow; digest: Digest; bucket: number }
+  | FoundDigest
   | { state: 'unreadable' };
 
 /** Every row of the target table (those of `where`), written columns only, as text of the server decoded to neutral values. */
@@ -127,7 +137,7 @@ export async function* readFound(client: Client, sides: DatasetSides, digester: 
         const values = decodeRow(sides.targetColumns, content);
         const digest = digester.digest(values);
         const key = sides.targetKey ? digester.digest(values, sides.targetKey) : digest;
-        answer.push({ state: 'found', digest, bucket: key.bucket, row: { key: key.text, digest: digest.text, content } });
+        answer.push({ state: 'found', digest, key, bucket: key.bucket, content });
       } catch {
         answer.push({ state: 'unreadable' });
       }

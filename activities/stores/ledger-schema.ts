@@ -129,6 +129,14 @@ CREATE TABLE IF NOT EXISTS caravan.dropped_object (
   UNIQUE (migration, kind, table_schema, table_name, name)
 );
 
+-- Target keys that a merge has written, where the target key does not follow from the source key: a second source row of the same key goes to quarantine.
+CREATE TABLE IF NOT EXISTS caravan.merged_key (
+  migration text NOT NULL,
+  dataset text NOT NULL,
+  target_key text[] NOT NULL,
+  PRIMARY KEY (migration, dataset, target_key)
+);
+
 -- Before-images of rows that a merge updated; the first image of a key wins.
 CREATE TABLE IF NOT EXISTS caravan.before_image (
   migration text NOT NULL,

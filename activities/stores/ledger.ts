@@ -186,13 +186,17 @@ export async function storedCommit(client: ClientBase, id: SplitId, commitNo: nu
   return rows[0] ? countsOf(rows[0]) : null;
 }
 
+/** Rows per INSERT into quarantine: far below the 65,535 parameters of one statement. */
+const QUARANTINE_ROWS = 500;
+
 /** In the commit's transaction: what may not be written, with its original content. */
 export async function insertQuarantine(client: ClientBase, id: SplitId, commitNo: number, columns: string[], entries: readonly QuarantineEntry[]): Promise<void> {
-  for (const entry of entries) {
+  for (let from = 0; from < entries.length; from += QUARANTINE_ROWS) {
+    const part = entries.slice(from, from + QUARANTINE_ROWS);
+    const rows = part.map((_, at) => `($1, $2, $3, $4, $5, $${at * 3 + 7}, $${at * 3 + 8}, $6, $${at * 3 + 9})`);
     await client.query(
-      `INSERT INTO caravan.quarantine (migration, dataset, generation, ordinal, commit_no, source_key, reasons, columns, content)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-      [id.migration, id.dataset, id.generation, id.ordinal, commitNo, entry.key, JSON.stringify(entry.rejection.reasons), columns, entry.content],
+      `INSERT INTO caravan.quarantine (migration, dataset, generation, ordinal, commit_no, source_key, reasons, columns, content) VALUES ${rows.join(', ')}`,
+      [id.migration, id.dataset, id.generation, id.ordinal, commitNo, columns, ...part.flatMap((entry) => [entry.key, JSON.stringify(entry.rejection.reasons), entry.content])],
     );
   }
 }

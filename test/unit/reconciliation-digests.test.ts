@@ -4,7 +4,7 @@ import { RowDigester } from '../../activities/reconciliation/row-digest';
 import { readForeignKey } from '../../activities/reconciliation/references';
 import type { Column, Value } from '../../migration/value';
 
-const word = (...words: number[]) => Uint32Array.from(words);
+const word = (w0: number, w1: number, w2: number, w3: number) => ({ w0, w1, w2, w3 });
 const expected = (key: string, digest: string): ExpectedRow => ({ key, digest, values: [], content: [], sourceKey: [key] });
 const found = (key: string, digest: string): FoundRow => ({ key, digest, content: [] });
 

@@ -1,4 +1,4 @@
-import type { Client } from 'pg';
+import type { Client, ClientBase } from 'pg';
 import { addCounts, noCounts, type Counts } from '../../../migration/accounting';
 import type { Batch, PgcopyBatch, ValuesBatch } from '../../../migration/batch';
 import type { Checkpoint } from '../../../migration/checkpoint';
@@ -34,8 +34,21 @@ export interface WriterOptions {
 
 /** Rows in a COPY text section: a few hundred kilobytes. */
 const SECTION_ROWS = 2_000;
-/** Classes whose errors are about a row: data exceptions, integrity violations, cardinality. */
-const ROW_ERROR = /^(21|22|23)/;
+/** Errors that are about a row: data exceptions, integrity violations, cardinality, view checks, RAISE in a trigger, a value too long for an index. */
+const ROW_ERROR = /^(21|22|23|44|P0001|54000)/;
+
+/** Removes all rows of a table, in the caller's transaction: even when a foreign key of a table outside the migration refers to it. */
+export async function emptyTable(client: ClientBase, table: string): Promise<void> {
+  await client.query('SAVEPOINT caravan_truncate');
+  try {
+    await client.query(`TRUNCATE ${table}`);
+  } catch (error) {
+    if (sqlState(error) !== '0A000') throw error;
+    await client.query('ROLLBACK TO SAVEPOINT caravan_truncate');
+    await client.query(`DELETE FROM ${table}`);
+  }
+  await client.query('RELEASE SAVEPOINT caravan_truncate');
+}
 
 /**
  * Writes one split into PostgreSQL. Each commit is one transaction: guard, rows, quarantine, ledger.
@@ -95,7 +108,8 @@ export class PostgresSplitWriter implements SplitWriter {
     this.begun = true;
     try {
       await guardCommit(client, options.id, this.fence, unit.commitNo, options.epoch);
-      if (bisect) await client.query('SET CONSTRAINTS ALL IMMEDIATE');
+      // Deferred constraints would fail at COMMIT only, when no row can be told apart any more, or no unit of one transaction.
+      if (bisect || options.oneTransaction) await client.query('SET CONSTRAINTS ALL IMMEDIATE');
       const rows = new UnitWriter(client, options, unit, bisect);
       const counts = await rows.write();
       const quarantine = [...unit.quarantine, ...rows.refused];
