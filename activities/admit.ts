@@ -2,7 +2,7 @@ import type { ServerIdentity } from '../migration/connector';
 import { isMigrationError, MigrationError } from '../migration/errors';
 import { planView } from '../migration/plan/order';
 import type { Plan } from '../migration/plan/schema';
-import type { AdmitInput, Problem, RunRef, RunView } from '../migration/protocol';
+import type { AdmitInput, NotifyTargets, Problem, RunRef, RunView } from '../migration/protocol';
 import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import type { ActivityDependencies } from './dependencies';
 import { refuseDataEdits } from './plan-edits';
@@ -45,7 +45,12 @@ export async function admit(deps: ActivityDependencies, input: AdmitInput): Prom
   });
   const ref: RunRef = { migration: plan.migration, planHash: hash, control: controlName, lease };
   const approved = (await readApprovals(control, plan.migration)).map((approval) => approval.gate);
-  return { ...planView(plan, ref, complete), searchAttributes: deps.searchAttributes ?? false, approved };
+  return { ...planView(plan, ref, complete), searchAttributes: deps.searchAttributes ?? false, approved, notify: notifyTargets(plan) };
+}
+
+function notifyTargets({ alerts, project }: Plan): NotifyTargets {
+  const { webhook, command } = alerts.notify ?? {};
+  return { ...(webhook === undefined ? {} : { webhook }), ...(command === undefined ? {} : { command }), ...(project === undefined ? {} : { project }) };
 }
 
 function admissionEvent(before: MigrationRow | null, edited: boolean): string {
@@ -70,13 +75,22 @@ async function compareIdentities(client: Parameters<Parameters<PostgresSystem['u
   }
 }
 
-/** A validation may name a migration instead of a plan: its plan is the one that the control store keeps. */
-async function planOf(deps: ActivityDependencies, { plan, purpose }: AdmitInput): Promise<{ plan: Plan; warnings: Problem[] }> {
+/** A validation names a migration: what it holds was copied by the plan that the control store keeps, whatever a file of that name says by now. */
+async function planOf(deps: ActivityDependencies, { plan: input, purpose }: AdmitInput): Promise<{ plan: Plan; warnings: Problem[] }> {
+  if (purpose !== 'validate' || typeof input !== 'string') return readPlanInput(deps, input);
+  const admitted = await admittedPlan(deps, input);
+  if (admitted) return { plan: admitted, warnings: [] };
+  const read = await readPlanInput(deps, input);
+  if (read.plan.migration === input) return read;
+  throw new MigrationError('PLAN_NOT_FOUND', `no control store knows a migration ${input}, and the plan ${input} is that of migration ${read.plan.migration}. To validate that one, name it: {"migration": "${read.plan.migration}"}.`);
+}
+
+async function admittedPlan(deps: ActivityDependencies, migration: string): Promise<Plan | null> {
   try {
-    return await readPlanInput(deps, plan);
+    const { row, control } = await findMigration(deps, migration);
+    return await readPlan(control, row.plan_hash);
   } catch (error) {
-    if (purpose !== 'validate' || typeof plan !== 'string' || !isMigrationError(error) || error.code !== 'PLAN_NOT_FOUND') throw error;
-    const { row, control } = await findMigration(deps, plan);
-    return { plan: await readPlan(control, row.plan_hash), warnings: [] };
+    if (isMigrationError(error) && error.code === 'PLAN_NOT_FOUND') return null;
+    throw error;
   }
 }

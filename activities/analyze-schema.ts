@@ -10,8 +10,12 @@ import { describe } from './connectors/postgres/describe';
 import { parseTableName, qualified } from './connectors/postgres/sql';
 import { asPostgres } from './connectors/postgres/system';
 import type { ActivityDependencies } from './dependencies';
+import { withHeartbeat } from './heartbeat';
 import { loadRun } from './run-context';
 import { createsTable, describeSource, requestFor } from './schema-requests';
+
+/** Datasets described at the same time: well below the connections of a pool. */
+const LANES = 8;
 
 type AnalysisDependencies = Pick<ActivityDependencies, 'systems' | 'transforms' | 'constants'>;
 
@@ -20,7 +24,11 @@ type AnalysisDependencies = Pick<ActivityDependencies, 'systems' | 'transforms' 
  * The summary's problems are the warnings. Changes nothing.
  * @throws MigrationError `MAPPING_INVALID` with every error of every dataset in the message; as `loadRun`.
  */
-export async function analyzeSchema(deps: ActivityDependencies, ref: RunRef): Promise<InventorySummary> {
+export function analyzeSchema(deps: ActivityDependencies, ref: RunRef): Promise<InventorySummary> {
+  return withHeartbeat({ step: 'schema analysis' }, () => analyzeRun(deps, ref));
+}
+
+async function analyzeRun(deps: ActivityDependencies, ref: RunRef): Promise<InventorySummary> {
   const { plan } = await loadRun(deps, ref);
   const summary = await analyzePlan(deps, plan);
   const errors = summary.problems.filter((problem) => problem.severity === 'error');
@@ -31,18 +39,33 @@ export async function analyzeSchema(deps: ActivityDependencies, ref: RunRef): Pr
 
 /** All that is wrong or doubtful between the two sides of every dataset; throws only what is no matter of the plan (unreachable systems). */
 export async function analyzePlan(deps: AnalysisDependencies, plan: Plan): Promise<InventorySummary> {
-  const summary: InventorySummary = { tables: 0, rows: 0, bytes: 0, problems: [] };
-  for (const [name, dataset] of Object.entries(plan.datasets)) {
-    try {
-      const source = await describeSource(deps, name, dataset);
-      summary.tables += 1;
-      summary.rows += source.rowsEstimate;
-      summary.bytes += source.bytesEstimate;
-      summary.problems.push(...(await mappingProblems(deps, plan, name, dataset, source)));
-    } catch (error) {
-      if (!isMigrationError(error) || error.kind !== 'config' || error.code.startsWith('CONNECTION_')) throw error;
-      summary.problems.push(asProblem(`datasets.${name}`, error));
+  const datasets = Object.entries(plan.datasets);
+  const found: InventorySummary[] = [];
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    for (let at = next++; at < datasets.length; at = next++) {
+      const [name, dataset] = datasets[at] ?? [];
+      if (name !== undefined && dataset) found[at] = await analyzeDataset(deps, plan, name, dataset);
     }
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(LANES, datasets.length) }, lane));
+  const broken = lanes.find((one) => one.status === 'rejected');
+  if (broken) throw broken.reason;
+  const sum = (pick: (one: InventorySummary) => number): number => found.reduce((total, one) => total + pick(one), 0);
+  return { tables: sum((one) => one.tables), rows: sum((one) => one.rows), bytes: sum((one) => one.bytes), problems: found.flatMap((one) => one.problems) };
+}
+
+async function analyzeDataset(deps: AnalysisDependencies, plan: Plan, name: string, dataset: DatasetPlan): Promise<InventorySummary> {
+  const summary: InventorySummary = { tables: 0, rows: 0, bytes: 0, problems: [] };
+  try {
+    const source = await describeSource(deps, name, dataset);
+    summary.tables = 1;
+    summary.rows = source.rowsEstimate;
+    summary.bytes = source.bytesEstimate;
+    summary.problems.push(...(await mappingProblems(deps, plan, name, dataset, source)));
+  } catch (error) {
+    if (!isMigrationError(error) || error.kind !== 'config' || error.code.startsWith('CONNECTION_')) throw error;
+    summary.problems.push(asProblem(`datasets.${name}`, error));
   }
   return summary;
 }

@@ -23,12 +23,12 @@ import { countQuarantine } from './stores/quarantine-store';
  * @throws MigrationError `ROW_REFUSED` (unique with `on_invalid: fail`), `FENCED`, `ACCOUNTING_BROKEN`.
  */
 export async function closeDataset(deps: ActivityDependencies, input: DatasetRef): Promise<ClosedDataset> {
-  const ctx = await loadDataset(deps, input);
-  const sides = await openSides(deps, ctx, true);
-  if (sides.ledger.state === 'closed') return ctx.target.use((client) => summary(client, sides));
   return whileAlive(async (signal) => {
+    const ctx = await loadDataset(deps, input);
+    const sides = await openSides(deps, ctx, true);
+    if (sides.ledger.state === 'closed') return ctx.target.use((client) => summary(client, sides));
     const held = await takeDatasetFence(ctx.target, input.ref.migration, ctx.name);
-    await assertCopied(sides, held);
+    await markCopied(sides, held);
     await withSource(sides, (source) => enforceAllUnique(source, sides, held, signal));
     for (const stored of await ownObjects(sides)) {
       signal.throwIfAborted();
@@ -39,10 +39,13 @@ export async function closeDataset(deps: ActivityDependencies, input: DatasetRef
   });
 }
 
-async function assertCopied(sides: DatasetSides, held: DatasetFence): Promise<void> {
-  const { unfinished } = await sides.ctx.target.use((client) => unfinishedSplits(client, held));
-  if (unfinished.length === 0) return;
-  throw new MigrationError('INTERNAL', `dataset ${sides.ctx.name}: ${unfinished.length} splits are not copied yet, so it cannot be closed`);
+/** From here on no late commit of a copy goes through, and the time that indexes take is not the copy's. */
+async function markCopied(sides: DatasetSides, held: DatasetFence): Promise<void> {
+  await underFence(sides.ctx.target, held, async (client) => {
+    const { unfinished } = await unfinishedSplits(client, held);
+    if (unfinished.length > 0) throw new MigrationError('INTERNAL', `dataset ${sides.ctx.name}: ${unfinished.length} splits are not copied yet, so it cannot be closed`);
+    await client.query(`UPDATE caravan.dataset SET state = 'copied' WHERE migration = $1 AND dataset = $2 AND state = 'open'`, [held.migration, held.dataset]);
+  });
 }
 
 async function enforceAllUnique(source: Client | null, sides: DatasetSides, held: DatasetFence, signal: AbortSignal): Promise<void> {

@@ -2,11 +2,13 @@ import type { Client } from 'pg';
 import type { CheckOutcome, DatasetRef, Verdict } from '../migration/protocol';
 import { rowsOf } from './connectors/postgres/source';
 import type { ActivityDependencies } from './dependencies';
+import { requireClosed } from './reconciliation/closed-dataset';
 import { targetFrom, type DatasetSides } from './reconciliation/dataset-sides';
 import { whileAlive } from './reconciliation/liveness';
 import { openSides } from './reconciliation/open-sides';
 import { withSnapshot } from './reconciliation/row-streams';
 import { loadDataset } from './run-context';
+import { storeCheckResults } from './stores/control-store';
 import { datasetCounts } from './stores/ledger';
 import { countQuarantine } from './stores/quarantine-store';
 
@@ -15,13 +17,17 @@ interface SourceCounts { total: number; selected: number; nullExcluded: number }
 /**
  * Exact counts of both sides against the ledger: every selected source row is written, unchanged or in quarantine, and (where the target was
  * empty at start) the target holds exactly the written and unchanged ones. `explained` when quarantine makes the difference.
+ * Stored as evidence before it returns. @throws MigrationError `CHECK_FAILED` unless the dataset is closed.
  */
 export async function compareCounts(deps: ActivityDependencies, input: DatasetRef): Promise<CheckOutcome> {
-  const ctx = await loadDataset(deps, input);
-  const sides = await openSides(deps, ctx);
   return whileAlive(async () => {
+    const ctx = await loadDataset(deps, input);
+    await requireClosed(ctx);
+    const sides = await openSides(deps, ctx);
     const source = await withSnapshot(ctx.source, (client) => countSource(client, sides));
-    return withSnapshot(ctx.target, (client) => judge(client, sides, source));
+    const outcome = await withSnapshot(ctx.target, (client) => judge(client, sides, source));
+    await storeCheckResults(ctx.control, input.ref, 'counts', [outcome]);
+    return outcome;
   });
 }
 

@@ -1,13 +1,15 @@
 import type { CompareResult, DatasetRef } from '../migration/protocol';
 import type { ActivityDependencies } from './dependencies';
 import { compareSides, type Comparison } from './reconciliation/compare-sides';
-import { takeDatasetFence } from './reconciliation/dataset-fence';
+import { assertClosed, requireClosed } from './reconciliation/closed-dataset';
+import { takeDatasetFence, underFence } from './reconciliation/dataset-fence';
 import type { DatasetSides } from './reconciliation/dataset-sides';
 import { DIFFERENCES_KEPT_MAX, DifferenceCollector, storeDifferences } from './reconciliation/difference-store';
 import { whileAlive } from './reconciliation/liveness';
 import { openSides } from './reconciliation/open-sides';
 import { repairBatch, settleAccounts, type Repaired } from './reconciliation/repair';
 import { loadDataset } from './run-context';
+import { storeCheckResults } from './stores/control-store';
 
 /** A repair may free what another repair needs (a unique value): that many rounds at most. */
 const ROUNDS_MAX = 4;
@@ -16,12 +18,18 @@ const COLUMNS_NAMED_MAX = 8;
 /**
  * Compares every row of a dataset in both directions. With `repair` the target is then brought to what the source says, and compared again.
  * Counts are exact and, after a repair, those of the last comparison. Keys of what differs are kept in `caravan.difference` of the target.
- * Repeating it is safe. @throws MigrationError `FENCED` when another step takes over a repair.
+ * The result is stored as evidence before it returns. Repeating it is safe.
+ * @throws MigrationError `CHECK_FAILED` unless the dataset is closed, `FENCED` when another step takes over a repair.
  */
 export async function compareRows(deps: ActivityDependencies, input: DatasetRef & { repair: boolean }): Promise<CompareResult> {
-  const ctx = await loadDataset(deps, input);
-  const sides = await openSides(deps, ctx);
-  return whileAlive((signal) => (input.repair ? compareAndRepair(sides, signal) : compareOnly(sides, signal)));
+  return whileAlive(async (signal) => {
+    const ctx = await loadDataset(deps, input);
+    await requireClosed(ctx);
+    const sides = await openSides(deps, ctx);
+    const result = input.repair ? await compareAndRepair(sides, signal) : await compareOnly(sides, signal);
+    await storeCheckResults(ctx.control, input.ref, 'rows', [result]);
+    return result;
+  });
 }
 
 async function compareOnly(sides: DatasetSides, signal: AbortSignal): Promise<CompareResult> {
@@ -39,6 +47,8 @@ async function compareOnly(sides: DatasetSides, signal: AbortSignal): Promise<Co
 
 async function compareAndRepair(sides: DatasetSides, signal: AbortSignal): Promise<CompareResult> {
   const held = await takeDatasetFence(sides.ctx.target, sides.ctx.ref.migration, sides.ctx.name);
+  // Under the fence nothing opens it again.
+  await underFence(sides.ctx.target, held, (client) => assertClosed(client, sides.ctx));
   const repaired: Repaired = { inserted: 0, updated: 0, deleted: 0, quarantined: 0 };
   for (let round = 1; ; round += 1) {
     const before = total(repaired);

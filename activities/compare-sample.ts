@@ -3,6 +3,7 @@ import type { CheckOutcome, DatasetRef, Verdict } from '../migration/protocol';
 import { columnList, quoteIdent, quoteLiteral } from './connectors/postgres/sql';
 import { textToValue, valueToText } from './connectors/postgres/values-codec';
 import type { ActivityDependencies } from './dependencies';
+import { requireClosed } from './reconciliation/closed-dataset';
 import { digesterFor, type DatasetSides } from './reconciliation/dataset-sides';
 import { DifferenceFinder, type ExpectedRow } from './reconciliation/difference-finder';
 import { KnownAbsences } from './reconciliation/known-absences';
@@ -10,7 +11,8 @@ import { whileAlive } from './reconciliation/liveness';
 import { openSides } from './reconciliation/open-sides';
 import type { RowDigester } from './reconciliation/row-digest';
 import { expectedOf, foundOf, readExpected, readFound, withSnapshot } from './reconciliation/row-streams';
-import { loadDataset } from './run-context';
+import { loadDataset, type DatasetContext } from './run-context';
+import { storeCheckResults } from './stores/control-store';
 
 /** Above this many times the sample's size, rows are thinned out by their hash before they are sorted. */
 const THIN_ABOVE = 8;
@@ -21,25 +23,31 @@ interface SampleCounts { drawn: number; missing: number; different: number; refu
 /**
  * Draws `samples.size` source rows, the same ones for the same seed and data, and looks each up in the target by key, without the plan's filter.
  * Only `comparison_fields` are compared where the plan names any that this dataset has. Without a key the whole row must be found.
+ * Stored as evidence before it returns. @throws MigrationError `CHECK_FAILED` unless the dataset is closed.
  */
 export async function compareSample(deps: ActivityDependencies, input: DatasetRef): Promise<CheckOutcome> {
-  const ctx = await loadDataset(deps, input);
-  const sides = await openSides(deps, ctx);
-  const { size } = ctx.plan.checks.samples;
-  const outcome = { name: `sample of ${ctx.name}`, kind: 'sample' as const, dataset: ctx.name };
-  if (size === 0) return { ...outcome, verdict: 'passed', detail: 'no sample asked for' };
   return whileAlive(async (signal) => {
-    const counts = await withSnapshot(ctx.source, (source) => withSnapshot(ctx.target, (target) => new Sample(sides, source, target, signal).run()));
-    const faults = counts.missing + counts.different + counts.refused;
-    const verdict: Verdict = faults > 0 ? 'failed' : counts.explained > 0 ? 'explained' : 'passed';
-    const columns = [...counts.columns].map(([column, rows]) => `${column} ${rows}`).join(', ');
-    const parts = [`${counts.drawn} rows compared`];
-    if (counts.explained > 0) parts.push(`${counts.explained} of them in quarantine`);
-    if (counts.missing > 0) parts.push(`${counts.missing} missing in the target`);
-    if (counts.different > 0) parts.push(`${counts.different} different (${columns})`);
-    if (counts.refused > 0) parts.push(`${counts.refused} refused by the rules but not in quarantine`);
-    return { ...outcome, verdict, detail: parts.join('; ') };
+    const ctx = await loadDataset(deps, input);
+    await requireClosed(ctx);
+    const outcome: CheckOutcome = { name: `sample of ${ctx.name}`, kind: 'sample', dataset: ctx.name, ...(await judge(deps, ctx, signal)) };
+    await storeCheckResults(ctx.control, input.ref, 'sample', [outcome]);
+    return outcome;
   });
+}
+
+async function judge(deps: ActivityDependencies, ctx: DatasetContext, signal: AbortSignal): Promise<Pick<CheckOutcome, 'verdict' | 'detail'>> {
+  if (ctx.plan.checks.samples.size === 0) return { verdict: 'passed', detail: 'no sample asked for' };
+  const sides = await openSides(deps, ctx);
+  const counts = await withSnapshot(ctx.source, (source) => withSnapshot(ctx.target, (target) => new Sample(sides, source, target, signal).run()));
+  const faults = counts.missing + counts.different + counts.refused;
+  const verdict: Verdict = faults > 0 ? 'failed' : counts.explained > 0 ? 'explained' : 'passed';
+  const columns = [...counts.columns].map(([column, rows]) => `${column} ${rows}`).join(', ');
+  const parts = [`${counts.drawn} rows compared`];
+  if (counts.explained > 0) parts.push(`${counts.explained} of them in quarantine`);
+  if (counts.missing > 0) parts.push(`${counts.missing} missing in the target`);
+  if (counts.different > 0) parts.push(`${counts.different} different (${columns})`);
+  if (counts.refused > 0) parts.push(`${counts.refused} refused by the rules but not in quarantine`);
+  return { verdict, detail: parts.join('; ') };
 }
 
 class Sample {

@@ -4,7 +4,7 @@ import type { SliceInput, SliceResult } from '../migration/protocol';
 import { toMigrationError } from './connectors/postgres/errors';
 import { emptyTable } from './connectors/postgres/sink';
 import { qualified } from './connectors/postgres/sql';
-import { copySlice } from './copy-split';
+import { copySlice, type SliceProgress } from './copy-split';
 import { openPipeline, openWriter, type Pipeline } from './dataset-pipeline';
 import type { ActivityDependencies } from './dependencies';
 import { withHeartbeat } from './heartbeat';
@@ -16,13 +16,14 @@ import { insertSplits, takeFence, type SplitId } from './stores/ledger';
  * @throws MigrationError as `copySplit`.
  */
 export async function copyGeneration(deps: ActivityDependencies, input: SliceInput): Promise<SliceResult> {
-  return withHeartbeat({ dataset: input.dataset }, async () => {
+  const progress: SliceProgress = { split: 0, rows: 0, commits: 0 };
+  return withHeartbeat(progress, async () => {
     const pipeline = await openPipeline(deps, input, input.overrides);
     const generation = await startGeneration(pipeline);
     if (generation === null) return { state: 'done' as const, counts: noCounts(), commits: 0 };
     const writer = await openWriter(pipeline, { migration: input.ref.migration, dataset: input.dataset, generation, ordinal: 0 });
     try {
-      return await copySlice(pipeline, writer, Number.POSITIVE_INFINITY);
+      return await copySlice(pipeline, writer, Number.POSITIVE_INFINITY, progress);
     } finally {
       await writer.close();
     }

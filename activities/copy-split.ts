@@ -18,19 +18,23 @@ import type { PostgresSplitWriter } from './connectors/postgres/sink';
  */
 export async function copySplit(deps: ActivityDependencies, input: SliceInput): Promise<SliceResult> {
   const { dataset, generation, ordinal } = input;
-  return withHeartbeat({ split: ordinal }, async () => {
+  const progress: SliceProgress = { split: ordinal, rows: 0, commits: 0 };
+  return withHeartbeat(progress, async () => {
     const pipeline = await openPipeline(deps, input, input.overrides);
     const writer = await openWriter(pipeline, { migration: input.ref.migration, dataset, generation, ordinal });
     try {
-      return await copySlice(pipeline, writer, Date.now() + input.sliceMs);
+      return await copySlice(pipeline, writer, Date.now() + input.sliceMs, progress);
     } finally {
       await writer.close();
     }
   });
 }
 
+/** What heartbeats of a slice show. */
+export interface SliceProgress { split: number; rows: number; commits: number }
+
 /** From the writer's checkpoint until the split is done or `deadline` (milliseconds of the clock) has passed. */
-export async function copySlice(pipeline: Pipeline, writer: PostgresSplitWriter, deadline: number): Promise<SliceResult> {
+export async function copySlice(pipeline: Pipeline, writer: PostgresSplitWriter, deadline: number, progress: SliceProgress): Promise<SliceResult> {
   const { checkpoint, bounds } = writer;
   if (checkpoint.done) return { state: 'done', counts: noCounts(), commits: 0 };
   const { cancellationSignal, cancelled } = Context.current();
@@ -39,7 +43,6 @@ export async function copySlice(pipeline: Pipeline, writer: PostgresSplitWriter,
   cancellationSignal.addEventListener('abort', stop, { once: true });
   if (cancellationSignal.aborted) stop();
   const units = commitUnits(pipeline, readRows(pipeline, bounds, checkpoint.cursor, stopReading.signal), checkpoint.commitNo + 1);
-  const progress = { rows: 0, commits: 0 };
   let counts = noCounts();
   const settle = async (commit: ReturnType<typeof writeUnit> | null): Promise<void> => {
     if (!commit) return;
@@ -48,30 +51,28 @@ export async function copySlice(pipeline: Pipeline, writer: PostgresSplitWriter,
     progress.rows = counts.read;
     progress.commits += 1;
   };
-  return withHeartbeat(progress, async () => {
-    let inFlight: ReturnType<typeof writeUnit> | null = null;
-    try {
-      let next = ahead(units);
-      for (;;) {
-        // On cancellation reading ends at once, in mid-unit; the commit at hand is settled all the same.
-        const { value: unit } = await next.catch((error: unknown) => { if (cancellationSignal.aborted) return { value: undefined }; throw error; });
-        await settle(inFlight);
-        inFlight = null;
-        if (!unit || cancellationSignal.aborted || (Date.now() >= deadline && progress.commits > 0)) break;
-        inFlight = writeUnit(writer, unit);
-        // Awaited at the next turn; a failure meanwhile must not count as unhandled.
-        inFlight.catch(() => undefined);
-        next = unit.done ? Promise.resolve({ value: undefined, done: true }) : ahead(units);
-      }
-    } finally {
-      stop();
-      cancellationSignal.removeEventListener('abort', stop);
-      await inFlight?.catch(() => undefined);
-      await units.return(undefined).catch(() => undefined);
+  let inFlight: ReturnType<typeof writeUnit> | null = null;
+  try {
+    let next = ahead(units);
+    for (;;) {
+      // On cancellation reading ends at once, in mid-unit; the commit at hand is settled all the same.
+      const { value: unit } = await next.catch((error: unknown) => { if (cancellationSignal.aborted) return { value: undefined }; throw error; });
+      await settle(inFlight);
+      inFlight = null;
+      if (!unit || cancellationSignal.aborted || (Date.now() >= deadline && progress.commits > 0)) break;
+      inFlight = writeUnit(writer, unit);
+      // Awaited at the next turn; a failure meanwhile must not count as unhandled.
+      inFlight.catch(() => undefined);
+      next = unit.done ? Promise.resolve({ value: undefined, done: true }) : ahead(units);
     }
-    if (cancellationSignal.aborted && !checkpoint.done) await cancelled;
-    return { state: checkpoint.done ? 'done' as const : 'more' as const, counts, commits: progress.commits };
-  });
+  } finally {
+    stop();
+    cancellationSignal.removeEventListener('abort', stop);
+    await inFlight?.catch(() => undefined);
+    await units.return(undefined).catch(() => undefined);
+  }
+  if (cancellationSignal.aborted && !checkpoint.done) await cancelled;
+  return { state: checkpoint.done ? 'done' as const : 'more' as const, counts, commits: progress.commits };
 }
 
 /** Starts building the next unit now, to be awaited later. */

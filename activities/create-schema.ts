@@ -6,6 +6,7 @@ import { createTables, type CreatedTables } from './connectors/postgres/create-s
 import { displayName } from './connectors/postgres/sql';
 import { asPostgres } from './connectors/postgres/system';
 import type { ActivityDependencies } from './dependencies';
+import { withHeartbeat } from './heartbeat';
 import { loadRun } from './run-context';
 import { createsTable, describeSource, requestFor } from './schema-requests';
 import { audit } from './stores/control-store';
@@ -19,7 +20,11 @@ const CREATE_LOCK = 7_202_612;
  * Repeatable: equal tables are left alone. What is not carried is logged and kept in the audit.
  * @throws MigrationError `MAPPING_INVALID` (another table has the name), `OBJECT_MISSING`, `PRIVILEGE_MISSING`; as `loadRun`.
  */
-export async function createSchema(deps: ActivityDependencies, ref: RunRef): Promise<{ created: string[] }> {
+export function createSchema(deps: ActivityDependencies, ref: RunRef): Promise<{ created: string[] }> {
+  return withHeartbeat({ step: 'schema' }, () => makeTables(deps, ref));
+}
+
+async function makeTables(deps: ActivityDependencies, ref: RunRef): Promise<{ created: string[] }> {
   const { plan, control } = await loadRun(deps, ref);
   const created: string[] = [];
   for (const { sourceName, targetName, requests } of await requestsByPair(deps, plan)) {

@@ -14,9 +14,12 @@ import { notify } from './notify';
 import { openDataset } from './open-dataset';
 import { readBatch } from './read-batch';
 import { recordApproval } from './record-approval';
+import { recordDecision } from './record-decision';
 import { recordStatus } from './record-status';
+import { restoreObjects } from './restore-objects';
 import { runChecks } from './run-checks';
 import { settleReferences } from './settle-references';
+import { takeAgain } from './take-again';
 import { takeInventory } from './take-inventory';
 import { transformBatch } from './transform-batch';
 import { validateBatch } from './validate-batch';
@@ -31,6 +34,7 @@ export function createActivities(deps: ActivityDependencies): Activities {
     admit: (input) => admit(deps, input),
     recordStatus: (input) => recordStatus(deps, input),
     recordApproval: (input) => recordApproval(deps, input),
+    recordDecision: (input) => recordDecision(deps, input),
     closeRun: (input) => closeRun(deps, input),
     notify: (input) => notify(deps, input),
     watchProgress: (input) => watchProgress(deps, input),
@@ -38,7 +42,8 @@ export function createActivities(deps: ActivityDependencies): Activities {
     takeInventory: (ref) => takeInventory(deps, ref),
     analyzeSchema: (ref) => analyzeSchema(deps, ref),
     createSchema: (ref) => createSchema(deps, ref),
-    openDataset: (input) => openDataset(deps, input),
+    // What was given back when the copy was left must go again before it goes on.
+    openDataset: (input) => takeAgain(deps, input).then(() => openDataset(deps, input)),
     copySplit: (input) => copySplit(deps, input),
     copyGeneration: (input) => copyGeneration(deps, input),
     readBatch: (input) => readBatch(deps, input),
@@ -47,6 +52,7 @@ export function createActivities(deps: ActivityDependencies): Activities {
     writeBatch: (input) => writeBatch(deps, input),
     closeDataset: (input) => closeDataset(deps, input),
     settleReferences: (input) => settleReferences(deps, input),
+    restoreObjects: (input) => restoreObjects(deps, input),
     compareCounts: (input) => compareCounts(deps, input),
     compareSample: (input) => compareSample(deps, input),
     compareRows: (input) => compareRows(deps, input),

@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg';
-import type { Approval, CheckOutcome, CompareResult } from '../migration/protocol';
+import type { Approval, CheckOutcome, CompareResult, SkippedStep, StepDecision } from '../migration/protocol';
 import type { PostgresSystem } from './connectors/postgres/system';
-import { hasTable, readApprovals } from './stores/control-store';
+import { hasTable, readApprovals, readMigrations } from './stores/control-store';
 
 export interface ReportCheck { stage: string; at: string; outcome: CheckOutcome | CompareResult }
 /** Rows by dataset, first reason and state. A row counts once, under its first reason. */
@@ -10,16 +10,20 @@ export interface ReportEvent { at: string; actor: string; event: string; body: R
 /** Work done on one dataset's current generation. Instants are null before the first commit. */
 export interface ReportDataset { dataset: string; generation: number; commits: number; splits: number; firstCommitAt: string | null; lastCommitAt: string | null }
 
+/** What a person decided about a blocked step. */
+export interface ReportDecision { at: string; step: string; action: StepDecision['action']; by: string | null; reason: string | null }
+
 /** What the control store knows about a migration, beyond its status. */
-export interface ControlEvidence { approvals: (Approval & { at: string })[]; checks: ReportCheck[]; audit: ReportEvent[] }
+export interface ControlEvidence { approvals: (Approval & { at: string })[]; checks: ReportCheck[]; audit: ReportEvent[]; skipped: SkippedStep[]; decisions: ReportDecision[] }
 /** What one target's ledger knows. */
 export interface LedgerEvidence { datasets: ReportDataset[]; quarantine: ReportQuarantine[] }
 
 const AUDIT_EVENTS_MAX = 500;
 
-/** Approvals, the latest outcome of every check, and the newest 500 audit events in order. Names and counts, never row values. Instants are ISO text. */
+/** Approvals, the latest outcome of every check, what was skipped in the run that closed last, every decision about a step, and the newest 500 audit events in order. Names and counts, never row values. Instants are ISO text. */
 export async function readControlEvidence(control: PostgresSystem, migration: string): Promise<ControlEvidence> {
   const approvals = await readApprovals(control, migration);
+  const [row] = await readMigrations(control, migration);
   return control.use(async (client) => {
     const checks = await client.query<ReportCheck>(
       `SELECT stage, ${isoText('at')}, outcome FROM (
@@ -29,7 +33,13 @@ export async function readControlEvidence(control: PostgresSystem, migration: st
       `SELECT ${isoText('at')}, actor, event, body FROM (
          SELECT id, at, actor, event, body FROM caravan.audit WHERE migration = $1 ORDER BY id DESC LIMIT $2
        ) newest ORDER BY id`, [migration, AUDIT_EVENTS_MAX]);
-    return { approvals: approvals.map((one) => ({ ...one, at: isoInstant(one.at) })), checks: checks.rows, audit: audit.rows };
+    const decisions = await client.query<ReportDecision>(
+      `SELECT ${isoText('at')}, body->>'step' AS step, body->>'action' AS action, body->>'by' AS by, body->>'reason' AS reason
+       FROM caravan.audit WHERE migration = $1 AND event = 'step_decided' ORDER BY id`, [migration]);
+    return {
+      approvals: approvals.map((one) => ({ ...one, at: isoInstant(one.at) })), checks: checks.rows, audit: audit.rows,
+      skipped: row?.skipped ?? [], decisions: decisions.rows,
+    };
   });
 }
 

@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { MigrationError } from '../migration/errors';
+import { runSettings } from '../migration/plan/order';
 import type { CheckPlan } from '../migration/plan/schema';
 import type { CheckOutcome, ChecksResult, RunRef, Verdict } from '../migration/protocol';
 import { asPostgres } from './connectors/postgres/system';
@@ -7,11 +8,13 @@ import { answerOf, type Answer } from './check-query';
 import { compareAnswers, isZero, sameAnswer, shown } from './check-answer';
 import type { ActivityDependencies } from './dependencies';
 import { loadRun, type RunContext } from './run-context';
-import { readBaseline, storeCheckResults } from './stores/control-store';
+import { readBaseline, readDatasetVerdicts, storeCheckResults } from './stores/control-store';
 import { lookAtLedgers } from './stores/progress';
 import { targetsOf } from './watch-progress';
 
 const HEARTBEAT_MS = 5_000;
+/** Datasets that one message names. */
+const DATASETS_NAMED_MAX = 5;
 
 /** What a check said, with the number behind it as the database wrote it. */
 interface Judged extends CheckOutcome { value?: string | null }
@@ -86,10 +89,26 @@ async function judgeRule(session: Session, check: CheckPlan, source: Answer, tar
   if (source.state === 'answer' && target.state === 'answer') {
     if (sameAnswer(source.value, target.value)) return { verdict: 'passed', detail };
     const look = await lookAtLedgers(targetsOf(session.deps, session.run.plan), session.run.control, session.run.plan);
-    const held = [look.openQuarantine > 0 ? `${look.openQuarantine} open` : '', look.waivedQuarantine > 0 ? `${look.waivedQuarantine} waived` : ''].filter(Boolean);
-    if (held.length > 0) return { verdict: 'explained', detail: `${detail}; rows in quarantine may explain it: ${held.join(', ')}` };
+    const held = [look.openQuarantine > 0 ? `${look.openQuarantine} open` : '', look.waivedQuarantine > 0 ? `${look.waivedQuarantine} waived` : ''].filter(Boolean).join(', ');
+    const proof = held === '' ? null : await onlyQuarantineIsMissing(session);
+    if (proof) return { verdict: proof.proved ? 'explained' : failing(check), detail: `${detail}; rows in quarantine (${held}) ${proof.words}` };
   }
   return { verdict: failing(check), detail };
+}
+
+/**
+ * Rows in quarantine explain a difference only where this run proved that nothing else differs: by comparing every row of every dataset or, where the
+ * plan leaves that out, by exact counts.
+ */
+async function onlyQuarantineIsMissing({ run }: Session): Promise<{ proved: boolean; words: string }> {
+  const everyRow = runSettings(run.plan).validate;
+  const verdicts = await readDatasetVerdicts(run.control, run.ref, everyRow ? 'rows' : 'counts');
+  const open = Object.keys(run.plan.datasets).filter((name) => !['passed', 'explained'].includes(verdicts.get(name) ?? ''));
+  if (open.length > 0) {
+    const named = open.slice(0, DATASETS_NAMED_MAX).join(', ') + (open.length > DATASETS_NAMED_MAX ? ', …' : '');
+    return { proved: false, words: `would explain it only if nothing else differed, and this run's ${everyRow ? 'row comparisons' : 'counts'} do not say so of: ${named}. Repair or copy what is missing there, then check again` };
+  }
+  return { proved: true, words: everyRow ? 'explain it: every other row is the same on both sides' : 'explain it as far as the counts tell: rows were not compared' };
 }
 
 const failing = (check: CheckPlan): Verdict => (check.on_fail === 'warn' ? 'warned' : 'failed');

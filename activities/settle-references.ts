@@ -2,9 +2,9 @@ import { MigrationError } from '../migration/errors';
 import type { RunRef, SettledReferences } from '../migration/protocol';
 import { sameTable, type TableName } from './connectors/postgres/sql';
 import type { ActivityDependencies } from './dependencies';
-import { takeDatasetFence, type DatasetFence } from './reconciliation/dataset-fence';
+import { takeDatasetFence, underFence, type DatasetFence } from './reconciliation/dataset-fence';
 import type { DatasetSides } from './reconciliation/dataset-sides';
-import { readDropped, rebuildDropped, type StoredObject } from './reconciliation/dropped-objects';
+import { readDropped, rebuildDropped, standingOf, takeAway, type StoredObject } from './reconciliation/dropped-objects';
 import { whileAlive } from './reconciliation/liveness';
 import { openSides } from './reconciliation/open-sides';
 import { moveOrphans, readForeignKey, type Reference } from './reconciliation/references';
@@ -22,11 +22,15 @@ interface Settling { all: Map<string, DatasetSides>; chosen: Set<string>; fences
  * for the call that brings it. Fenced and repeatable. The numbers are those of all calls so far.
  * @throws MigrationError `ROW_REFUSED` (`on_invalid: fail`, or rows of a table outside the plan are orphans), `MAPPING_INVALID`, `FENCED`.
  */
-export async function settleReferences(deps: ActivityDependencies, input: { ref: RunRef; datasets: string[] }): Promise<SettledReferences> {
+export function settleReferences(deps: ActivityDependencies, input: { ref: RunRef; datasets: string[] }): Promise<SettledReferences> {
+  return whileAlive((signal) => settle(deps, input, signal));
+}
+
+async function settle(deps: ActivityDependencies, input: { ref: RunRef; datasets: string[] }, signal: AbortSignal): Promise<SettledReferences> {
   const run = await loadRun(deps, input.ref);
-  const names = Object.keys(run.plan.datasets);
   const all = new Map<string, DatasetSides>();
-  for (const name of names) {
+  for (const name of Object.keys(run.plan.datasets)) {
+    signal.throwIfAborted();
     const sides = await openClosed(deps, input.ref, name);
     if (sides) all.set(name, sides);
   }
@@ -34,21 +38,21 @@ export async function settleReferences(deps: ActivityDependencies, input: { ref:
   for (const name of input.datasets) {
     if (!all.has(name)) throw new MigrationError('INTERNAL', `dataset ${name} is not closed yet, so its references cannot be settled`);
   }
-  return whileAlive(async (signal) => {
-    const objects = await droppedForeignKeys(settling, run.plan.datasets, run, deps);
-    const references = [...foreignKeyReferences(settling, objects), ...ruleReferences(settling)];
-    for (const name of new Set([...input.datasets, ...references.map((reference) => reference.child.ctx.name)])) {
-      const sides = all.get(name);
-      if (sides) settling.fences.set(name, await takeDatasetFence(sides.ctx.target, input.ref.migration, name));
-    }
-    await toFixpoint(settling, references, signal);
-    for (const stored of objects) {
-      signal.throwIfAborted();
-      await rebuildUnder(settling, stored);
-    }
-    for (const name of input.datasets) await restoreTriggers(settling, name);
-    return summary(settling);
-  });
+  const objects = await droppedForeignKeys(settling, run.plan.datasets, run, deps);
+  const references = [...foreignKeyReferences(settling, objects), ...ruleReferences(settling)];
+  for (const name of new Set([...input.datasets, ...references.map((reference) => reference.child.ctx.name)])) {
+    const sides = all.get(name);
+    if (sides) settling.fences.set(name, await takeDatasetFence(sides.ctx.target, input.ref.migration, name));
+  }
+  for (const stored of objects) await takeAwayUnder(settling, stored);
+  for (const name of input.datasets) await restTriggers(settling, name);
+  await toFixpoint(settling, references, signal);
+  for (const stored of objects) {
+    signal.throwIfAborted();
+    await rebuildUnder(settling, stored);
+  }
+  for (const name of input.datasets) await restoreTriggers(settling, name);
+  return summary(settling);
 }
 
 async function openClosed(deps: ActivityDependencies, ref: RunRef, dataset: string): Promise<DatasetSides | null> {
@@ -137,22 +141,47 @@ async function toFixpoint({ fences }: Settling, references: readonly Reference[]
   }
 }
 
-async function rebuildUnder({ all, chosen, fences }: Settling, stored: ForeignKey): Promise<void> {
+/** A foreign key that `restoreObjects` gave back would hold on to orphans that others point to. */
+async function takeAwayUnder(settling: Settling, stored: ForeignKey): Promise<void> {
+  const holder = holderOf(settling, stored);
+  if (!holder || (await holder.sides.ctx.target.use((client) => standingOf(client, stored))) === 'away') return;
+  await underFence(holder.sides.ctx.target, holder.held, (client) => takeAway(client, stored));
+}
+
+/** Triggers that `restoreObjects` turned on sleep until the orphans are moved. */
+async function restTriggers({ all, fences }: Settling, name: string): Promise<void> {
+  const sides = all.get(name);
+  const held = fences.get(name);
+  if (!sides || !held) return;
+  for (const stored of await ownTriggers(sides)) {
+    if ((await sides.ctx.target.use((client) => standingOf(client, stored))) === 'there') await underFence(sides.ctx.target, held, (client) => takeAway(client, stored));
+  }
+}
+
+async function ownTriggers({ ctx }: DatasetSides): Promise<StoredObject[]> {
+  const { schema, table } = ctx.targetTable;
+  const triggers = await ctx.target.use((client) => readDropped(client, ctx.ref.migration, ['trigger']));
+  return triggers.filter((stored) => stored.state === 'dropped' && stored.object.schema === schema && stored.object.table === table);
+}
+
+async function rebuildUnder(settling: Settling, stored: ForeignKey): Promise<void> {
+  const holder = holderOf(settling, stored);
+  if (holder) await rebuildDropped(holder.sides.ctx.target, holder.held, stored);
+}
+
+function holderOf({ all, chosen, fences }: Settling, stored: ForeignKey): { sides: DatasetSides; held: DatasetFence } | null {
   const child = sidesOf(all, stored.connection, { schema: stored.object.schema, name: stored.object.table });
   const name = [child?.ctx.name, stored.dataset, ...chosen].find((candidate) => candidate !== undefined && fences.has(candidate) && all.get(candidate)?.ctx.dataset.target.connection === stored.connection);
   const held = name === undefined ? undefined : fences.get(name);
   const sides = name === undefined ? undefined : all.get(name);
-  if (held && sides) await rebuildDropped(sides.ctx.target, held, stored);
+  return held && sides ? { sides, held } : null;
 }
 
 async function restoreTriggers({ all, fences }: Settling, name: string): Promise<void> {
   const sides = all.get(name);
   const held = fences.get(name);
   if (!sides || !held) return;
-  const { schema, table } = sides.ctx.targetTable;
-  for (const stored of await sides.ctx.target.use((client) => readDropped(client, held.migration, ['trigger']))) {
-    if (stored.state === 'dropped' && stored.object.schema === schema && stored.object.table === table) await rebuildDropped(sides.ctx.target, held, stored);
-  }
+  for (const stored of await ownTriggers(sides)) await rebuildDropped(sides.ctx.target, held, stored);
 }
 
 async function summary({ all, chosen }: Settling): Promise<SettledReferences> {

@@ -3,6 +3,7 @@ import { inventory, type InventoryTable } from './connectors/postgres/inventory'
 import { displayName, parseTableName, sameTable } from './connectors/postgres/sql';
 import { asPostgres } from './connectors/postgres/system';
 import type { ActivityDependencies } from './dependencies';
+import { withHeartbeat } from './heartbeat';
 import { loadRun } from './run-context';
 import { updateUnderLease } from './stores/control-store';
 
@@ -14,7 +15,11 @@ const NAMED_MAX = 10;
  * The summary counts the tables that the plan moves; its problems are theirs, and which tables of the source are in no dataset.
  * @throws MigrationError as `loadRun`.
  */
-export async function takeInventory(deps: ActivityDependencies, ref: RunRef): Promise<InventorySummary> {
+export function takeInventory(deps: ActivityDependencies, ref: RunRef): Promise<InventorySummary> {
+  return withHeartbeat({ step: 'inventory' }, () => takeStock(deps, ref));
+}
+
+async function takeStock(deps: ActivityDependencies, ref: RunRef): Promise<InventorySummary> {
   const { plan, control } = await loadRun(deps, ref);
   const summary: InventorySummary = { tables: 0, rows: 0, bytes: 0, problems: [] };
   const connections = new Set(Object.values(plan.datasets).map((dataset) => dataset.source.connection));

@@ -19,7 +19,7 @@ const ERROR_RATE_ROWS_MIN = 1_000;
 
 /**
  * Answers as soon as the ledgers show something a person would notice that `seen` does not have (1 % of a dataset, a state, an alert), at the latest
- * after `maxWaitMs`; at once when nothing was seen. Keeps the lease fresh. Changes no progress; cancelled, it stops at once.
+ * after `maxWaitMs`; an ordinary change no sooner than `minWaitMs`, a change of state or an alert at once; at once when nothing was seen. Keeps the lease fresh. Changes no progress; cancelled, it stops at once.
  * @throws MigrationError `LEASE_LOST`, and those of the connections.
  */
 export async function watchProgress(deps: ActivityDependencies, input: WatchInput): Promise<Progress> {
@@ -27,7 +27,8 @@ export async function watchProgress(deps: ActivityDependencies, input: WatchInpu
   const beat = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
   try {
     const run = await loadControl(deps, input.ref);
-    const until = Date.now() + input.maxWaitMs;
+    const began = Date.now();
+    const until = began + input.maxWaitMs;
     let refreshed = 0;
     for (let wait = POLL_MIN_MS; ; wait = Math.min(wait * 1.5, POLL_MAX_MS)) {
       if (Date.now() - refreshed >= LEASE_REFRESH_MS) {
@@ -36,8 +37,10 @@ export async function watchProgress(deps: ActivityDependencies, input: WatchInpu
       }
       const progress = await readProgress(deps, run);
       const left = until - Date.now();
-      if (progress.version !== input.seen || left <= 0) return progress;
-      await context.sleep(Math.min(wait, left));
+      const notBefore = Math.min(left, began + (input.minWaitMs ?? 0) - Date.now());
+      const changed = progress.version !== input.seen;
+      if (left <= 0 || (changed && (notBefore <= 0 || isUrgent(input.seen, progress.version)))) return progress;
+      await context.sleep(Math.min(wait, changed ? notBefore : left));
     }
   } finally {
     clearInterval(beat);
@@ -88,7 +91,17 @@ const percent = (share: number): string => `${Number((share * 100).toPrecision(3
 function versionOf(look: LedgerLook, alerts: AlertState[]): string {
   const datasets = look.datasets.map(({ state, total, counts }) => `${state[0] ?? ''}${total > 0 ? Math.floor((counts.read * 100) / total) : 0}`);
   const active = alerts.filter((alert) => alert.active).map((alert) => alert.alert);
-  return JSON.stringify([compact(datasets), twoDigits(look.openQuarantine), active]);
+  return JSON.stringify([compact(datasets), twoDigits(look.openQuarantine), active, compact(look.datasets.map(({ state }) => state[0] ?? ''))]);
+}
+
+/** Whether states or alerts differ between two versions, and not only amounts. Versions of another form differ. */
+function isUrgent(seen: string | null, version: string): boolean {
+  const lasting = (text: string): string => JSON.stringify((JSON.parse(text) as unknown[]).slice(2));
+  try {
+    return seen === null || lasting(seen) !== lasting(version);
+  } catch {
+    return true;
+  }
 }
 
 /** Runs of equal entries are counted: plans with thousands of waiting datasets keep a short version. */

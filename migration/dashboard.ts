@@ -32,7 +32,7 @@ export function dashboardMarkdown(state: RunProgress): string {
     const example = JSON.stringify({ gate: state.waitingFor[0], by: 'your name' });
     parts.push(`### Waiting for approval: ${state.waitingFor.map(code).join(', ')}\n${SEND} \`approve\` with ${code(example)}.`);
   }
-  if (state.status === 'paused') parts.push(`### Paused\n${state.note ? `${plain(state.note)} ` : ''}To go on: ${SEND} \`resume\`.`);
+  if (state.status === 'paused') parts.push(`### ${isPausing(state) ? 'Pausing' : 'Paused'}\n${state.note ? `${plain(state.note)} ` : ''}${isPausing(state) ? 'What cannot stop in the middle runs to its end first. ' : ''}To go on: ${SEND} \`resume\`.`);
   else if (state.note) parts.push(plain(state.note));
   const alerts = activeAlerts(state.progress);
   if (alerts.length > 0) parts.push(`### Alerts\n${alerts.map((alert) => `- ${plain(alert.message)}${alert.blocks ? ' (blocks)' : ''}`).join('\n')}`);
@@ -126,8 +126,13 @@ function eta(state: RunProgress, left: number): string {
   return humanDuration(left / state.progress.rowsPerSecond);
 }
 
+function isPausing(state: RunProgress): boolean {
+  return state.status === 'paused' && (state.pausingAfter ?? []).length > 0;
+}
+
 function statusWord(state: RunProgress): string {
   const word = STATUS_WORDS[state.status];
+  if (isPausing(state)) return `Pausing after ${(state.pausingAfter ?? []).join(', ')}`;
   if (state.status === 'blocked') return `${word} (${state.blocked.map((step) => step.step).join(', ')})`;
   if (state.status === 'waiting_for_approval') return `${word} (${state.waitingFor.join(', ')})`;
   return word;

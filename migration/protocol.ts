@@ -22,7 +22,7 @@ export const WORKFLOWS = {
 export const UPDATES = { resolveStep: 'resolveStep', pause: 'pause', resume: 'resume', approve: 'approve' } as const;
 /** `resolveStepSignal` and `resumeSignal` are the signal twins for batch operations over a list filter. */
 export const SIGNALS = {
-  stepBlocked: 'stepBlocked', stepResolved: 'stepResolved', stepDecision: 'stepDecision',
+  stepBlocked: 'stepBlocked', stepResolved: 'stepResolved', stepDecision: 'stepDecision', pausingAfter: 'pausingAfter',
   resolveStepSignal: 'resolveStepSignal', pauseSignal: 'pauseSignal', resumeSignal: 'resumeSignal', setPaused: 'setPaused',
 } as const;
 export const QUERIES = { progress: 'progress' } as const;
@@ -159,7 +159,7 @@ export interface AdmitInput extends MigrationInput { workflowId: string; firstRu
 export interface RunInput { ref: RunRef; view: RunView; root: string; activityQueue?: string; leaveOut?: string[] }
 /** One group of `productionMigration`; without `datasets` all of the view move. */
 export interface ProductionInput extends RunInput { group?: string; datasets?: string[] }
-export interface ProductionResult { datasets: DatasetOutcome[]; movedToQuarantine: number; foreignKeysBuilt: number; skipped: string[] }
+export interface ProductionResult { datasets: DatasetOutcome[]; movedToQuarantine: number; foreignKeysBuilt: number; skipped: string[]; notRestored?: string[] }
 /** What became of one dataset; `skipped`: a person decided so. */
 export interface DatasetOutcome { dataset: string; state: 'done' | 'skipped'; closed?: ClosedDataset }
 /** Start of `validation` on its own: the name of a plan (default: the migration's name), or a whole plan. `repair` overrides the plan. */
@@ -203,6 +203,8 @@ export interface BlockedStep { step: string; occurrence: number; workflowId: str
 export interface StepDecision extends StepResolution { step: string; occurrence: number }
 /** A child tells its root that its block is gone; without `step`, all blocks of that workflow are. */
 export interface StepResolved { workflowId: string; step?: string; occurrence?: number }
+/** A child tells its root that a pause takes hold only when this work (`after`: its dataset or step) has ended, or, without `active`, that it has. */
+export interface PausingAfter { workflowId: string; after: string; active: boolean }
 /** Why a run is paused or resumed, for the record. */
 export interface PauseRequest { by?: string; reason?: string }
 export interface Approval { gate: string; by: string; role?: string; reason?: string }
@@ -222,6 +224,10 @@ export interface MigrationResult {
   counts: Counts; openQuarantine: number; checks: CheckOutcome[]; comparisons: CompareResult[];
   /** Steps that a person skipped. */
   skipped?: string[];
+  /** Every decision of a person about a blocked step, in order. */
+  decisions?: StepDecision[];
+  /** What the target still lacks (indexes, foreign keys, triggers) and could not be given back, in words. */
+  notRestored?: string[];
   /** Who aborted the run, where and why. */
   aborted?: { step?: string; by?: string; reason?: string };
 }
@@ -230,6 +236,8 @@ export interface MigrationResult {
 export interface RunProgress {
   migration: string; phase: Phase | null; status: RunStatus; progress: Progress | null;
   blocked: BlockedStep[]; waitingFor: string[]; note: string | null;
+  /** While paused: work that runs to its end first. */
+  pausingAfter?: string[];
 }
 
 /**

@@ -18,11 +18,19 @@ export function watchWaitMs(unchanged: number): number {
 }
 
 /**
- * Pause between two looks. The first 200 looks follow at once; then each waits 4 s longer, up to two hours.
- * One look costs up to eleven events: half a year of constant news stays below the limit of one history (51,200).
+ * Least time that a look at the ledger takes, so that ordinary news comes at most so often. Until look 200 there is none; then each waits 4 s
+ * longer, up to two hours. The activity waits, not the workflow: it keeps the lease fresh. One look costs up to eleven events: half a year of constant news stays below the limit of one history (51,200).
  */
 export function watchPauseMs(looks: number): number {
   return Math.min(Math.max(0, looks - 200) * 4_000, 120 * MINUTE);
+}
+
+/**
+ * Pause after `failures` (from 1) looks in a row that could not be carried out: 20 s, so that the lease is fresh again as soon as that is possible;
+ * after an hour of it longer and longer.
+ */
+export function failedLookPauseMs(failures: number): number {
+  return Math.max(20_000, watchPauseMs(failures));
 }
 
 /** Time to the next reminder: `everyMs`, doubled with each one sent, up to four hours (or `everyMs` where that is longer). */

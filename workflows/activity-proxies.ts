@@ -11,11 +11,13 @@ const SLICE_MARGIN_MS = 5 * MINUTE;
 
 /**
  * How often an activity is tried again after transient failures (the activities mark all others as non-retryable).
- * `few`: a handful within a minute. `patient`: until it works, at most a minute apart.
+ * `few`: a handful within a minute. `patient`: until it works, at most a minute apart. `alive`: until it works, often enough to keep
+ * the lease fresh, which counts as stale after 45 s.
  */
 const RETRIES = {
   few: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '20s', maximumAttempts: 5 },
   patient: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '1m' },
+  alive: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '15s' },
 } as const;
 
 /** Queue of the cheap control work: the run's own, or the workflow's. */
@@ -33,9 +35,23 @@ export function copyQueue(activityQueue: string | undefined, view: DatasetView, 
   return sideTaskQueue(reaches === 'source' ? view.sourceSide : view.targetSide);
 }
 
-/** Short control work: answers within a minute, without heartbeats. `few` retries where a person waits for the answer. */
+/**
+ * Short control work: answers within a minute, without heartbeats; the workflow never waits for it to be cancelled.
+ * `few` retries, and three minutes in all, where somebody waits for the answer.
+ */
 export function controlActivities(queue: string, summary: string, retry: keyof typeof RETRIES = 'patient'): ControlActivities {
-  return proxyActivities<ControlActivities>({ taskQueue: queue, summary, startToCloseTimeout: 2 * MINUTE, retry: RETRIES[retry] });
+  return proxyActivities<ControlActivities>({
+    taskQueue: queue, summary, startToCloseTimeout: 2 * MINUTE, scheduleToCloseTimeout: retry === 'few' ? 3 * MINUTE : undefined,
+    retry: RETRIES[retry], cancellationType: ActivityCancellationType.TRY_CANCEL,
+  });
+}
+
+/** Messages to people. `patient`: tried for ten minutes, where the run cannot go on before somebody has read it. */
+export function noticeActivities(queue: string, summary: string, patient: boolean): ControlActivities {
+  return proxyActivities<ControlActivities>({
+    taskQueue: queue, summary, startToCloseTimeout: MINUTE, scheduleToCloseTimeout: patient ? 10 * MINUTE : 3 * MINUTE,
+    retry: patient ? RETRIES.patient : RETRIES.few, cancellationType: ActivityCancellationType.TRY_CANCEL,
+  });
 }
 
 /** Control work that reads whole systems: up to a day, heartbeat 30 s. */
@@ -47,7 +63,15 @@ export function longControlActivities(queue: string, summary: string): ControlAc
 export function watchActivities(queue: string, maxWaitMs: number): ControlActivities {
   return proxyActivities<ControlActivities>({
     taskQueue: queue, summary: 'progress', startToCloseTimeout: maxWaitMs + 2 * MINUTE, heartbeatTimeout: '30s',
-    retry: RETRIES.patient, cancellationType: ActivityCancellationType.TRY_CANCEL,
+    retry: RETRIES.alive, cancellationType: ActivityCancellationType.TRY_CANCEL,
+  });
+}
+
+/** One look at the ledger that has to end: a minute in all. */
+export function lastLookActivities(queue: string): ControlActivities {
+  return proxyActivities<ControlActivities>({
+    taskQueue: queue, summary: 'last look', startToCloseTimeout: MINUTE, scheduleToCloseTimeout: MINUTE, heartbeatTimeout: '30s',
+    retry: RETRIES.few, cancellationType: ActivityCancellationType.TRY_CANCEL,
   });
 }
 
@@ -59,6 +83,11 @@ export function sliceActivities(queue: string, summary: string, sliceMs: number)
 /** Long work on a dataset (a whole generation, index builds, comparisons): up to 30 days, kept alive by its heartbeat. */
 export function longCopyActivities(queue: string, summary: string): CopyActivities {
   return namingQueue(queue, copyProxies({ taskQueue: queue, summary, startToCloseTimeout: 30 * DAY, scheduleToStartTimeout: UNSERVED_MS }));
+}
+
+/** Like `longCopyActivities`, for a run that wants to end: work that nobody picks up within five minutes is given up. */
+export function closingCopyActivities(queue: string, summary: string): CopyActivities {
+  return copyProxies({ taskQueue: queue, summary, startToCloseTimeout: 30 * DAY, scheduleToStartTimeout: UNSERVED_MS });
 }
 
 function copyProxies(options: ActivityOptions): CopyActivities {

@@ -1,6 +1,6 @@
 import { CancellationScope, condition, getExternalWorkflowHandle, isCancellation, log, setHandler, workflowInfo } from '@temporalio/workflow';
-import type { BlockedStep, StepDecision, StepOverrides, StepResolved } from '../migration/protocol';
-import { setPausedSignal, stepBlockedSignal, stepDecisionSignal, stepResolvedSignal } from './definitions';
+import type { BlockedStep, PausingAfter, StepDecision, StepOverrides, StepResolved } from '../migration/protocol';
+import { pausingAfterSignal, setPausedSignal, stepBlockedSignal, stepDecisionSignal, stepResolvedSignal } from './definitions';
 import { abortedBy, describeFailure, endsRun, isExpected, type Described } from './failures';
 import { remediesFor } from './remedies';
 
@@ -11,12 +11,15 @@ export interface StepOptions {
   /** The migration is still sound without this step, at a person's word. */
   skippable?: boolean;
   dataset?: string;
+  /** The work itself hears of a pause and stops. All other work runs to its end first, and the root is told what it waits for. */
+  heedsPause?: () => boolean;
 }
 
-/** Where blocks are told: the root keeps them itself, children signal it. */
+/** Where blocks and pauses are told: the root keeps them itself, children signal it. */
 export interface BlockListener {
   blocked(step: BlockedStep): Promise<void>;
   resolved(step: StepResolved): Promise<void>;
+  pausing(work: PausingAfter): Promise<void>;
 }
 
 /**
@@ -66,13 +69,32 @@ export class Steps {
     for (;;) {
       await this.unpaused();
       try {
-        return { state: 'done', value: await work(overrides) };
+        return { state: 'done', value: await this.tellingPause(options.dataset ?? step, options, () => work(overrides)) };
       } catch (error) {
         if ((isCancellation(error) && CancellationScope.current().consideredCancelled) || !isExpected(error) || endsRun(error)) throw error;
         const decision = await this.block(step, describeFailure(error), options);
         if (decision.action === 'abort') throw abortedBy(step, decision.by);
         if (decision.action === 'skip') return { state: 'skipped' };
         overrides = { ...overrides, ...decision.overrides };
+      }
+    }
+  }
+
+  private async tellingPause<T>(after: string, { heedsPause }: StepOptions, work: () => Promise<T>): Promise<T> {
+    const { workflowId } = workflowInfo();
+    const told: Promise<void>[] = [];
+    const stopListening = this.onPause(() => {
+      if (!heedsPause?.()) told.push(CancellationScope.nonCancellable(() => this.listener.pausing({ workflowId, after, active: true })));
+    });
+    try {
+      return await work();
+    } finally {
+      stopListening();
+      if (told.length > 0) {
+        await CancellationScope.nonCancellable(async () => {
+          await Promise.all(told);
+          await this.listener.pausing({ workflowId, after, active: false });
+        });
       }
     }
   }
@@ -120,6 +142,7 @@ export function childSteps(root: string, paused = false): Steps {
   const steps = new Steps({
     blocked: (step) => tell(() => getExternalWorkflowHandle(root).signal(stepBlockedSignal, step)),
     resolved: (step) => tell(() => getExternalWorkflowHandle(root).signal(stepResolvedSignal, step)),
+    pausing: (work) => tell(() => getExternalWorkflowHandle(root).signal(pausingAfterSignal, work)),
   }, paused);
   setHandler(stepDecisionSignal, (decision) => steps.decide(decision), { description: 'Internal: a person\'s decision on a blocked step. Send resolveStep to the migration instead.' });
   setHandler(setPausedSignal, (value) => steps.setPaused(value), { description: 'Internal: pause or go on. Send pause or resume to the migration instead.' });

@@ -27,16 +27,14 @@ export async function datasetMigration(input: DatasetInput): Promise<DatasetOutc
       try {
         if (!work.opened) take(work, await open());
         if (!work.opened || work.opened.done) return 'done';
-        const ended = work.opened.keyed ? await copySplits(work) : await copyGeneration(work);
-        if (ended !== 'given up') return ended;
-        work.opened = null;
+        return work.opened.keyed ? await copySplits(work) : await copyGeneration(work);
       } catch (error) {
         // Whatever went wrong, the ledger is asked again before anything more is copied.
         work.opened = null;
         if (describeFailure(error).code !== 'FENCED' || ++fenced > FENCED_MAX) throw error;
       }
     }
-  }, { dataset, skippable: true });
+  }, { dataset, skippable: true, heedsPause: () => work.opened?.keyed ?? false });
 
   if (copied.state === 'skipped') return { dataset, state: 'skipped' };
   if (copied.value === 'drained') {
@@ -45,8 +43,8 @@ export async function datasetMigration(input: DatasetInput): Promise<DatasetOutc
   }
   if (work.opened?.done) return { dataset, state: 'done' };
   const closed = await steps.run(`finish:${dataset}`, () =>
-    longCopyActivities(copyQueue(input.activityQueue, view, 'target'), `finish ${dataset}`).closeDataset({ ref, dataset }), { dataset });
-  return { dataset, state: 'done', closed: closed.state === 'done' ? closed.value : undefined };
+    longCopyActivities(copyQueue(input.activityQueue, view, 'target'), `finish ${dataset}`).closeDataset({ ref, dataset }), { dataset, skippable: true });
+  return closed.state === 'done' ? { dataset, state: 'done', closed: closed.value } : { dataset, state: 'skipped' };
 }
 
 function draining(input: DatasetInput): boolean {

@@ -2,6 +2,7 @@ import { ApplicationFailure, log, setHandler } from '@temporalio/workflow';
 import type { Approval, PauseRequest, StepResolution } from '../migration/protocol';
 import {
   approveUpdate, pauseSignal, pauseUpdate, progressQuery, resolveStepSignal, resolveStepUpdate, resumeSignal, resumeUpdate, stepBlockedSignal, stepResolvedSignal,
+  pausingAfterSignal,
 } from './definitions';
 import { chooseStep, chooseSteps } from './resolution';
 import type { RunControl } from './run-control';
@@ -13,6 +14,7 @@ export function registerHandlers(run: RunControl): void {
   registerApproval(run);
   setHandler(stepBlockedSignal, (step) => run.stepBlocked(step), { description: 'Internal: a child workflow tells that one of its steps is blocked.' });
   setHandler(stepResolvedSignal, (step) => run.stepResolved(step), { description: 'Internal: a child workflow tells that its block is gone.' });
+  setHandler(pausingAfterSignal, (work) => run.pausingAfter(work), { description: 'Internal: a child workflow tells that a pause waits for work of its own.' });
   setHandler(progressQuery, () => run.snapshot(), { description: 'Progress, blocked steps and approvals waited for, as data.' });
 }
 
@@ -38,8 +40,8 @@ function registerPause(run: RunControl): void {
     run.pause('person', request);
     return 'pausing: work in flight stops after its current commit';
   }, {
-    description: 'Stops after the current commits and waits. Data may be empty, or {"by": "your name", "reason": "…"}.',
-    validator: (_request: PauseRequest | undefined) => refuse(run.outcome ? 'The run is ending.' : run.paused ? 'The run is paused already.' : null),
+    description: 'Stops after the current commits and waits; what cannot stop in the middle (a dataset without a key, an index build) ends first. Data may be empty, or {"by": "your name", "reason": "…"}.',
+    validator: (_request: PauseRequest | undefined) => refuse(run.ending ? 'The run is ending.' : run.paused ? 'The run is paused already.' : null),
   });
   setHandler(resumeUpdate, () => {
     run.resume('person');

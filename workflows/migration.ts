@@ -10,6 +10,7 @@ import { runChild } from './child-workflow';
 import { attributes } from './definitions';
 import { failure } from './failures';
 import { registerHandlers } from './handlers';
+import { restoreObjects } from './restoring';
 import { admit, conduct, finalProgress } from './run';
 import { RunControl } from './run-control';
 
@@ -24,11 +25,11 @@ export async function migration(input: MigrationInput): Promise<MigrationResult>
   if (!isStart(input)) throw failure('PLAN_INVALID', 'Start this workflow with {"plan": "name of a plan"} or {"plan": {...}}.');
   const view = await admit(run, input, 'migrate');
   if (view.complete) return nothingToDo(run);
-  const validated = await conduct(run, () => runPhases(run, input), () => `${view.ref.migration} is complete.`);
+  const validated = await conduct(run, () => runPhases(run, input), () => `${view.ref.migration} is complete.`, () => restoreOpened(run, input));
   const progress = run.progress;
   const result: MigrationResult = {
     migration: view.ref.migration, status: 'complete', counts: progress?.counts ?? noCounts(), openQuarantine: progress?.openQuarantine ?? 0,
-    checks: validated?.checks ?? [], comparisons: validated?.comparisons ?? [], skipped: run.skipped,
+    checks: validated?.checks ?? [], comparisons: validated?.comparisons ?? [], skipped: run.skippedSteps, decisions: run.decided, notRestored: run.notRestored,
   };
   if (validated !== null) return result;
   const { step, by, reason } = run.aborted ?? {};
@@ -57,14 +58,33 @@ async function runPhases(run: RunControl, { activityQueue }: MigrationInput): Pr
   const prepared = await phase<RunInput, PreparationResult>(run, 'preparation', WORKFLOWS.preparation, `${root}/1-preparation`, input, 'inventory, schema, checks before');
   for (const gate of view.gates) await run.passGate(gate);
   run.enter('production');
-  for (const group of groupsOf(view)) {
+  const leaveOut: string[] = [];
+  const groups = groupsOf(view);
+  let notRestored: string[] = [];
+  for (const group of groups) {
     if (group.gate !== null) await run.passGate(group.gate);
     const id = view.groups.length > 0 ? `${root}/2-production-${group.name}` : `${root}/2-production`;
-    await phase<ProductionInput, ProductionResult>(run, 'production', WORKFLOWS.productionMigration, id, { ...input, group: group.name, datasets: group.datasets }, `${group.datasets.length} datasets of ${group.name}`);
+    const moved = await phase<ProductionInput, ProductionResult>(run, 'production', WORKFLOWS.productionMigration, id, { ...input, group: group.name, datasets: group.datasets }, `${group.datasets.length} datasets of ${group.name}`);
+    leaveOut.push(...(moved?.skipped ?? []));
+    notRestored = moved?.notRestored ?? [];
   }
-  const validated = await phase<RunInput, ValidationResult>(run, 'validation', WORKFLOWS.validation, `${root}/3-validation`, input, 'counts, samples, rows, checks');
+  // Foreign keys from a later group to a skipped dataset had to wait for that group's rows.
+  const skipped = view.datasets.filter((dataset) => leaveOut.includes(dataset.name));
+  if (groups.length > 1) notRestored = await restoreObjects(view.ref, skipped, activityQueue);
+  run.couldNotRestore(notRestored);
+  const validated = await phase<RunInput, ValidationResult>(run, 'validation', WORKFLOWS.validation, `${root}/3-validation`, { ...input, leaveOut }, 'counts, samples, rows, checks');
   await finalProgress(run);
-  return { checks: [...(prepared?.checks ?? []), ...(validated?.checks ?? [])], comparisons: validated?.comparisons ?? [], skipped: run.skipped };
+  return { checks: [...(prepared?.checks ?? []), ...(validated?.checks ?? [])], comparisons: validated?.comparisons ?? [], skipped: run.skippedSteps };
+}
+
+/** A run that stops short gives the target back what opening its datasets took away. Before production that is only what an earlier run left. */
+async function restoreOpened(run: RunControl, { activityQueue }: MigrationInput): Promise<void> {
+  const known = new Map((run.progress?.datasets ?? []).map(({ dataset, state }) => [dataset, state]));
+  const moving = run.phase === 'production' || run.phase === 'validation';
+  const opened = run.view.datasets.filter(({ name }) => moving || (known.get(name) ?? 'waiting') !== 'waiting');
+  if (opened.length === 0) return;
+  run.note('Stopping: the target gets its indexes, foreign keys and triggers back.');
+  run.couldNotRestore(await restoreObjects(run.view.ref, opened, activityQueue));
 }
 
 /** The plan's groups in their order; datasets that stand in none move first, together. Without groups all datasets are one. */
@@ -79,6 +99,6 @@ async function phase<I, R>(run: RunControl, name: Phase, type: string, workflowI
   run.enter(name);
   const { view } = run;
   const tags = view.searchAttributes ? [{ key: attributes.migration, value: view.ref.migration }, { key: attributes.phase, value: name }] : undefined;
-  const outcome = await run.steps.run(`phase:${workflowId.slice(workflowId.lastIndexOf('/') + 1)}`, () => runChild<I, R>(run.steps, type, { workflowId, input, summary, attributes: tags }));
+  const outcome = await run.steps.run(`phase:${workflowId.slice(workflowId.lastIndexOf('/') + 1)}`, () => runChild<I, R>(run.steps, type, { workflowId, input, summary, attributes: tags }), { heedsPause: () => true });
   return outcome.state === 'done' ? outcome.value : null;
 }

@@ -5,20 +5,23 @@ import { childSteps, type Steps } from './blocked-step';
 import { runChild } from './child-workflow';
 import { attributes } from './definitions';
 import { inLanes } from './lanes';
+import { restoreObjects } from './restoring';
 
 /**
  * Phase 2 for one group: its datasets, each after those it depends on and a few at a time, then the references between all of them.
- * A dataset that a person skipped counts as finished for those that come after it.
+ * A dataset that a person skipped counts as finished for those that come after it; its table gets back what the copy took away.
  */
 export async function productionMigration(input: ProductionInput): Promise<ProductionResult> {
   const steps = childSteps(input.root);
   const chosen = new Set(input.datasets ?? input.view.datasets.map((dataset) => dataset.name));
   const datasets = input.view.datasets.filter((dataset) => chosen.has(dataset.name));
   const outcomes = await moveDatasets(input, steps, datasets);
+  const skipped = datasets.filter(({ name }) => outcomes.some((outcome) => outcome.dataset === name && outcome.state === 'skipped'));
+  const notRestored = await restoreObjects(input.ref, skipped, input.activityQueue);
   const settled = await settle(input, steps, datasets, outcomes);
   return {
     datasets: outcomes, movedToQuarantine: settled?.movedToQuarantine ?? 0, foreignKeysBuilt: settled?.foreignKeysBuilt ?? 0,
-    skipped: outcomes.filter((outcome) => outcome.state === 'skipped').map((outcome) => outcome.dataset),
+    skipped: skipped.map((dataset) => dataset.name), notRestored,
   };
 }
 
@@ -55,7 +58,7 @@ async function moveDataset(input: ProductionInput, steps: Steps, view: DatasetVi
   // The dataset blocks by itself; this step blocks only when its workflow is lost.
   const outcome = await steps.run(`dataset:${view.name}`, () => runChild<DatasetInput, DatasetOutcome>(steps, WORKFLOWS.datasetMigration, {
     workflowId: `${root}/${view.name}`, input: child, summary: `${view.name} (${view.mode})`, attributes: tags,
-  }), { dataset: view.name, skippable: true });
+  }), { dataset: view.name, skippable: true, heedsPause: () => true });
   return outcome.state === 'done' ? outcome.value : { dataset: view.name, state: 'skipped' };
 }
 

@@ -1,13 +1,13 @@
 import type { ErrorCode } from '../migration/protocol';
 
 /** The plan of a run is fixed at its start. */
-const CORRECT_PLAN = 'Or abort (the rows stay), correct the plan and start it again.';
+const CORRECT_PLAN = 'Or abort (`npx caravan resume ID --abort`; the rows stay), correct the plan and start it again (`npx caravan run PLAN`).';
 /** An edit of what decides about rows is refused once rows of the dataset were copied. */
-const OTHER_NAME = 'Or abort, correct the plan and start it again; once rows of this dataset are there, under a new migration name with an empty target table.';
+const OTHER_NAME = 'Or abort (`npx caravan resume ID --abort`), correct the plan and start it again (`npx caravan run PLAN`); once rows of this dataset are there, under a new migration name with an empty target table.';
 
 const REMEDIES: Partial<Record<ErrorCode, string[]>> = {
   SYSTEM_UNREACHABLE: ['Make sure that the system is up and that the workers reach it, then retry.'],
-  SYSTEM_BUSY: ['Find what holds the locks or connections of that system, then retry; smaller batches may help.'],
+  SYSTEM_BUSY: ['Find what holds the locks or connections of that system, then retry; smaller commits may help: `npx caravan resume ID --set checkpoint_interval=5000`.'],
   SYSTEM_CHANGED: ['A connection leads to another server than at the start: correct it on the workers, then retry.'],
   CONNECTION_UNKNOWN: ['Give the workers this connection (CARAVAN_CONNECTION_<NAME> or the connections file), then retry.'],
   CONNECTION_REFUSED: ['Correct the address or the password of this connection on the workers, then retry.'],
@@ -17,7 +17,7 @@ const REMEDIES: Partial<Record<ErrorCode, string[]>> = {
   SCHEMA_CHANGED: ['Take the change back, then retry.', OTHER_NAME],
   SQL_INVALID: ['Create what the SQL needs, or grant it, then retry.', CORRECT_PLAN],
   TARGET_NOT_EMPTY: ['Empty the target table, then retry.', 'Or abort, choose `on_existing: append` or `replace` in the plan and start it again.'],
-  TARGET_OWNED: ['Another migration owns this target: finish or roll it back first, then retry.'],
+  TARGET_OWNED: ['Another migration owns this target: let it finish first, then retry.', 'Or abort (`npx caravan resume ID --abort`), name another target in the plan and start it again (`npx caravan run PLAN`).'],
   ROW_REFUSED: ['Correct the row in the source, then retry.', 'Or abort, let the plan send such rows to quarantine (`on_invalid: quarantine`) and start it again; once rows of this dataset are there, under a new migration name with an empty target table.'],
   ERROR_RATE_EXCEEDED: ['Look at the quarantine (`npx caravan quarantine list`); retry goes on with the same rules.'],
   SPEED_TOO_LOW: ['Look for locks and load on both systems; retry goes on.'],
@@ -26,7 +26,11 @@ const REMEDIES: Partial<Record<ErrorCode, string[]>> = {
   VALIDATION_FAILED: ['Repair exactly these rows: retry with `overrides: {"repair": true}`.', 'Or correct the data, then retry.', 'Or skip: that accepts the difference as it is, on the record.'],
   ENGINE_MISMATCH: ['Run workers of the version that began this dataset, then retry.'],
   PLAN_CHANGED: ['Undo the edit, or use a new migration name.'],
-  NO_PROGRESS: ['Look at the locks and the load of both systems and at the worker\'s log, then retry; a smaller batch may help: `overrides: {"batchSize": 1000}`.'],
+  NO_PROGRESS: [
+    'Look at the locks and the load of both systems and at the worker\'s log, then retry.',
+    'Smaller commits may help: `npx caravan resume ID --set checkpoint_interval=5000`, or retry with `overrides: {"checkpointInterval": 5000}`.',
+    'Against very large rows, smaller batches: `--set batch_size=1000`, or `overrides: {"batchSize": 1000}`.',
+  ],
   QUEUE_UNSERVED: ['Start a worker for this queue (`npx caravan worker`) or more of them, then retry.'],
   STAGING_FAILED: ['Make sure that the staging folder exists, has space and is reached by both sides, then retry.'],
 };

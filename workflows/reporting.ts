@@ -1,15 +1,19 @@
-import { CancellationScope, condition, getExternalWorkflowHandle, isCancellation, log, sleep, upsertSearchAttributes } from '@temporalio/workflow';
-import { reminderDelayMs, watchPauseMs, watchWaitMs } from '../migration/timing';
-import { controlActivities, watchActivities } from './activity-proxies';
+import { CancellationScope, condition, getExternalWorkflowHandle, isCancellation, log, sleep, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import { failedLookPauseMs, reminderDelayMs, watchPauseMs, watchWaitMs } from '../migration/timing';
+import { controlActivities, noticeActivities, watchActivities } from './activity-proxies';
 import { attributes, stepDecisionSignal } from './definitions';
 import { describeFailure, isExpected } from './failures';
-import type { RunControl } from './run-control';
+import type { Notice, RunControl } from './run-control';
 
 const REMIND_EVERY_MS = 30 * 60_000;
+/** A run that ends waits no longer for a control store, or for people's systems, that are away. */
+const STOP_LIMIT_MS = 20_000;
+/** Messages without which nobody comes: tried for minutes. */
+const CALLS: Notice['event'][] = ['blocked', 'waiting_for_approval'];
 
 /** The loops beside the work of a run. */
 export interface Reporting {
-  /** Waits until everything is recorded and sent, then ends the loops. Nothing writes to the control store after it. */
+  /** Waits until everything is recorded and sent, at most 20 s, then ends the loops. The workflow asks for no more writes to the control store after it. */
   stop(): Promise<void>;
 }
 
@@ -18,20 +22,27 @@ export function startReporting(run: RunControl): Reporting {
   const state = { stopping: false };
   const shielded = new CancellationScope({ cancellable: false });
   const inward = new CancellationScope({ cancellable: true, parent: shielded });
-  const outward = shielded.run(() => Promise.all([recordStatus(run, state), sendNotices(run, state), sendDecisions(run, state)]));
-  void inward.run(() => Promise.all([watchProgress, remind, blockOnAlerts].map((loop) => untilCancelled(loop, run))));
+  const outward = new CancellationScope({ cancellable: true, parent: shielded });
+  let sent = false;
+  void outward.run(() => Promise.all([recordStatus, recordDecisions, sendNotices, sendDecisions].map((loop) => untilCancelled(() => loop(run, state))))).then(() => { sent = true; });
+  void inward.run(() => Promise.all([watchProgress, remind, blockOnAlerts].map((loop) => untilCancelled(() => loop(run)))));
   return {
     async stop() {
       inward.cancel();
       state.stopping = true;
-      await shielded.run(() => outward);
+      await shielded.run(async () => {
+        if (await condition(() => sent, STOP_LIMIT_MS, { summary: 'last records and messages' })) return;
+        log.warn('not everything could be recorded and sent', {});
+        outward.cancel();
+        await condition(() => sent);
+      });
     },
   };
 }
 
-async function untilCancelled(loop: (run: RunControl) => Promise<void>, run: RunControl): Promise<void> {
+async function untilCancelled(loop: () => Promise<void>): Promise<void> {
   try {
-    await loop(run);
+    await loop();
   } catch (error) {
     if (!isCancellation(error)) throw error;
   }
@@ -57,11 +68,32 @@ async function recordStatus(run: RunControl, state: { stopping: boolean }): Prom
 }
 
 async function sendNotices(run: RunControl, state: { stopping: boolean }): Promise<void> {
+  const underway = new Set<Promise<void>>();
   for (;;) {
     await condition(() => state.stopping || run.notices.length > 0);
     const notice = run.notices.shift();
-    if (run.lost || !notice) return;
-    await tolerate(run, 'a notice could not be sent', () => controlActivities(run.queue, `notify: ${notice.event}`, 'few').notify({ ref: run.view.ref, blocked: run.blocked, ...notice }));
+    if (run.lost || !notice) break;
+    // None waits for another that is being tried again.
+    const sending = untilCancelled(() => send(run, notice)).then(() => { underway.delete(sending); });
+    underway.add(sending);
+  }
+  await Promise.all(underway);
+}
+
+async function send(run: RunControl, notice: Notice): Promise<void> {
+  const { ref, notify: to } = run.view;
+  const { workflowId } = workflowInfo();
+  await tolerate(run, 'a notice could not be sent', () =>
+    noticeActivities(run.queue, `notify: ${notice.event}`, CALLS.includes(notice.event)).notify({ ref, blocked: run.blocked, ...notice, to, workflowId }));
+}
+
+/** Puts every decision of a person into the control store, in order. */
+async function recordDecisions(run: RunControl, state: { stopping: boolean }): Promise<void> {
+  for (;;) {
+    await condition(() => state.stopping || run.unrecorded.length > 0);
+    const decision = run.unrecorded.shift();
+    if (run.lost || !decision) return;
+    await tolerate(run, 'a decision could not be recorded', () => controlActivities(run.queue, `decision: ${decision.action} ${decision.step}`).recordDecision({ ref: run.view.ref, decision }));
   }
 }
 
@@ -74,23 +106,24 @@ async function sendDecisions(run: RunControl, state: { stopping: boolean }): Pro
   }
 }
 
-/** Looks at the ledger again and again: at once when there is news, rarely when there is none. */
+/** Looks at the ledger again and again. Each look waits in its activity, which keeps the lease fresh meanwhile: news ends it, and rarely does when there were many. */
 async function watchProgress(run: RunControl): Promise<void> {
   let seen: string | null = null;
   let unchanged = 0;
+  let failures = 0;
   for (let looks = 1; ; looks++) {
-    const maxWaitMs = watchWaitMs(unchanged);
-    const answer = await tolerate(run, 'the progress could not be read', () => watchActivities(run.queue, maxWaitMs).watchProgress({ ref: run.view.ref, seen, maxWaitMs }));
+    const minWaitMs = watchPauseMs(looks);
+    const maxWaitMs = Math.max(watchWaitMs(unchanged), minWaitMs);
+    const answer = await tolerate(run, 'the progress could not be read', () => watchActivities(run.queue, maxWaitMs).watchProgress({ ref: run.view.ref, seen, maxWaitMs, minWaitMs }));
     if (run.lost) return;
-    const news = answer !== undefined && answer.version !== seen;
-    unchanged = news ? 0 : unchanged + 1;
-    if (answer) {
-      seen = answer.version;
-      run.takeProgress(answer);
+    if (!answer) {
+      await sleep(failedLookPauseMs(++failures), { summary: 'until the next look at the ledger' });
+      continue;
     }
-    // Without news the look itself has waited; the pause guards against one that did not.
-    const pause = Math.max(watchPauseMs(looks), answer === undefined ? 60_000 : news ? 0 : 5_000);
-    if (pause > 0) await sleep(pause, { summary: 'until the next look at the ledger' });
+    failures = 0;
+    unchanged = answer.version === seen ? unchanged + 1 : 0;
+    seen = answer.version;
+    run.takeProgress(answer);
   }
 }
 

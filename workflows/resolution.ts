@@ -29,6 +29,8 @@ function judge(resolution: StepResolution | undefined): string | null {
   if (typeof resolution !== 'object' || resolution === null || !ACTIONS.includes(resolution.action)) {
     return 'Say what to do: {"action": "retry" | "skip" | "abort"}, with "step" where several are blocked.';
   }
+  const { by, reason } = resolution as { by?: unknown; reason?: unknown };
+  if ((by !== undefined && typeof by !== 'string') || (reason !== undefined && typeof reason !== 'string')) return 'Give "by" and "reason" as text.';
   return judgeOverrides(resolution.overrides);
 }
 

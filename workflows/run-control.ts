@@ -1,7 +1,8 @@
 import { CancellationScope, condition, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import { dashboardMarkdown } from '../migration/dashboard';
 import type {
-  AlertState, Approval, BlockedStep, NotifyInput, PauseRequest, Phase, Progress, RunProgress, RunStatus, RunView, StepDecision, StepResolution, StepResolved,
+  AlertState, Approval, BlockedStep, NotifyInput, PauseRequest, PausingAfter, Phase, Progress, RunProgress, RunStatus, RunView, SkippedStep, StepDecision, StepResolution,
+  StepResolved,
 } from '../migration/protocol';
 import { controlActivities, controlQueue } from './activity-proxies';
 import { Steps } from './blocked-step';
@@ -17,7 +18,12 @@ export class RunControl {
   /** All work of the run: cancelling it stops everything but the reporting. */
   readonly scope = new CancellationScope();
   readonly queue: string;
-  readonly skipped: string[] = [];
+  /** Every decision of a person, in order. */
+  readonly decided: StepDecision[] = [];
+  /** Those that are not in the control store yet. */
+  readonly unrecorded: StepDecision[] = [];
+  /** What the target lacks and could not be given back, in words. */
+  readonly notRestored: string[] = [];
   /** Decisions on their way to the children that blocked. */
   readonly decisions: { workflowId: string; decision: StepDecision }[] = [];
   readonly notices: Notice[] = [];
@@ -27,6 +33,8 @@ export class RunControl {
   /** Set when another run took the lease over. */
   lost = false;
   outcome: RunStatus | null = null;
+  /** The run has stopped short and only tidies up: nothing may be decided any more. */
+  stopping = false;
 
   private admittedView: RunView | null = null;
   private phaseNow: Phase | null = null;
@@ -35,6 +43,8 @@ export class RunControl {
   private noteNow: string | null = null;
   private readonly blockedSteps = new Map<string, BlockedStep>();
   private readonly approvals = new Map<string, Approval>();
+  /** By workflow and what it waits for. */
+  private readonly pausing = new Map<string, PausingAfter>();
   private readonly pausedBy = new Set<'person' | 'alert'>();
   private readonly announcedAlerts = new Set<string>();
   private readonly ignoredAlerts = new Set<string>();
@@ -44,6 +54,7 @@ export class RunControl {
     this.steps = new Steps({
       blocked: (step) => Promise.resolve(this.stepBlocked(step)),
       resolved: (step) => Promise.resolve(this.stepResolved(step)),
+      pausing: (work) => Promise.resolve(this.pausingAfter(work)),
     });
   }
 
@@ -81,11 +92,33 @@ export class RunControl {
 
   /** Changes exactly when the durable status should be written again. */
   get statusVersion(): string {
-    return JSON.stringify([this.phaseNow, this.status, this.waitingGate, this.blocked.map((step) => [step.step, step.workflowId, step.occurrence])]);
+    return JSON.stringify([this.phaseNow, this.status, this.detail, this.blocked.map((step) => [step.step, step.workflowId, step.occurrence])]);
   }
 
   get detail(): string | undefined {
-    return this.waitingGate === null ? undefined : `gate ${this.waitingGate}`;
+    if (this.waitingGate !== null) return `gate ${this.waitingGate}`;
+    if (this.status === 'paused' && this.pausing.size > 0) return `pausing after ${this.pausingNames.join(', ')}`;
+    return this.notRestored.length > 0 ? this.notRestoredText : undefined;
+  }
+
+  /** The run is ending, or has ended. */
+  get ending(): boolean {
+    return this.stopping || this.outcome !== null;
+  }
+
+  get skippedSteps(): string[] {
+    return this.decided.filter(({ action }) => action === 'skip').map(({ step }) => step);
+  }
+
+  /** The skipped steps with who and why. */
+  get skipped(): SkippedStep[] {
+    return this.decided.filter(({ action }) => action === 'skip').map(({ step, by, reason }) => ({ step, by, reason }));
+  }
+
+  /** The first five of what could not be restored, and how many more. */
+  get notRestoredText(): string {
+    const more = this.notRestored.length > 5 ? `; and ${this.notRestored.length - 5} more` : '';
+    return `not restored: ${this.notRestored.slice(0, 5).join('; ')}${more}`;
   }
 
   get needsPerson(): boolean {
@@ -96,6 +129,7 @@ export class RunControl {
     return {
       migration: this.admittedView?.ref.migration ?? '', phase: this.phaseNow, status: this.status, progress: this.progressNow,
       blocked: this.blocked, waitingFor: this.waitingGate === null ? [] : [this.waitingGate], note: this.noteNow,
+      pausingAfter: this.pausedBy.size > 0 ? this.pausingNames : [],
     };
   }
 
@@ -112,6 +146,15 @@ export class RunControl {
   finish(outcome: RunStatus): void {
     this.outcome = outcome;
     this.blockedSteps.clear();
+    this.pausing.clear();
+    this.waitingGate = null;
+    this.changed();
+  }
+
+  /** From now on nothing blocks, alarms or can be decided: the run only tidies up. */
+  stop(): void {
+    this.stopping = true;
+    this.blockedSteps.clear();
     this.waitingGate = null;
     this.changed();
   }
@@ -122,7 +165,7 @@ export class RunControl {
   }
 
   stepBlocked(step: BlockedStep): void {
-    if (this.outcome || this.aborted) return;
+    if (this.ending || this.aborted) return;
     this.blockedSteps.set(step.step, step);
     this.notices.push({ event: 'blocked', message: `${step.step} is blocked (${step.code}): ${step.message}` });
     this.changed();
@@ -133,7 +176,24 @@ export class RunControl {
       if (known.workflowId !== workflowId || (step !== undefined && known.step !== step) || (occurrence !== undefined && known.occurrence !== occurrence)) continue;
       this.blockedSteps.delete(known.step);
     }
+    // A workflow that is gone waits for nothing any more.
+    if (step === undefined) for (const [key, work] of this.pausing) if (work.workflowId === workflowId) this.pausing.delete(key);
     this.changed();
+  }
+
+  pausingAfter(work: PausingAfter): void {
+    const key = `${work.workflowId} ${work.after}`;
+    if (work.active) this.pausing.set(key, work);
+    else this.pausing.delete(key);
+    this.changed();
+  }
+
+  /** Keeps in mind, and tells people, what the target lacks now. */
+  couldNotRestore(left: string[]): void {
+    if (left.length === 0) return;
+    this.notRestored.push(...left);
+    this.note(`In the target, ${this.notRestoredText}.`);
+    this.notices.push({ event: 'alert', message: `${this.view.ref.migration}: in the target, ${this.notRestoredText}.` });
   }
 
   /** Carries a person's decision to whoever waits for it. `step` must be blocked. */
@@ -143,7 +203,8 @@ export class RunControl {
     if (decision.action === 'abort') this.abort(decision);
     else if (step.workflowId === workflowInfo().workflowId) this.steps.decide(decision);
     else this.decisions.push({ workflowId: step.workflowId, decision });
-    if (decision.action === 'skip') this.skipped.push(step.step);
+    this.decided.push(decision);
+    this.unrecorded.push(decision);
     this.changed();
   }
 
@@ -212,6 +273,10 @@ export class RunControl {
     setCurrentDetails(dashboardMarkdown(this.snapshot()));
   }
 
+  private get pausingNames(): string[] {
+    return [...new Set([...this.pausing.values()].map((work) => work.after))];
+  }
+
   private abort(decision: StepDecision): void {
     this.aborted = decision;
     this.blockedSteps.clear();
@@ -224,7 +289,7 @@ export class RunControl {
       return;
     }
     // A paused or blocked run is slow by intent.
-    if (this.phaseNow !== 'production' || this.status !== 'running' || this.announcedAlerts.has(alert.alert)) return;
+    if (this.phaseNow !== 'production' || this.status !== 'running' || this.ending || this.announcedAlerts.has(alert.alert)) return;
     this.announcedAlerts.add(alert.alert);
     this.notices.push({ event: 'alert', message: alert.message });
     if (alert.blocks && !this.ignoredAlerts.has(alert.alert)) this.blockingAlerts.push(alert);

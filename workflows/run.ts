@@ -1,42 +1,52 @@
-import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, isCancellation, log, workflowInfo } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, isCancellation, log, sleep, workflowInfo } from '@temporalio/workflow';
 import type { AdmitInput, MigrationInput, Progress, RunStatus, RunView } from '../migration/protocol';
-import { controlActivities, watchActivities } from './activity-proxies';
+import { controlActivities, lastLookActivities } from './activity-proxies';
 import { describeFailure, failure, isExpected } from './failures';
 import { startReporting, type Reporting } from './reporting';
 import type { RunControl } from './run-control';
 
+/** An owner that cannot be asked counts as gone when its lease was silent for 45 s: waits for that twice over before a start is refused as busy. */
+const BUSY_PATIENCE_MS = 120_000;
+
 /**
- * Takes the lease of the migration and its orchestration view.
+ * Takes the lease of the migration and its orchestration view. Waits up to two minutes for a lease whose owner cannot be asked.
  * @throws the refusal itself, at once (LEASE_HELD, PLAN_INVALID, ...): nothing was admitted, so nothing can be resumed.
  */
 export async function admit(run: RunControl, input: MigrationInput, purpose: AdmitInput['purpose']): Promise<RunView> {
   const { workflowId, firstExecutionRunId } = workflowInfo();
-  try {
-    const view = await controlActivities(run.queue, 'admission', 'few').admit({
-      plan: input.plan, activityQueue: input.activityQueue, workflowId, firstRunId: firstExecutionRunId, purpose,
-    });
-    run.admitted(view);
-    return view;
-  } catch (error) {
-    if (isCancellation(error) || !isExpected(error)) throw error;
-    const { code, message } = describeFailure(error);
-    throw failure(code, message);
+  const until = Date.now() + BUSY_PATIENCE_MS;
+  for (;;) {
+    try {
+      const view = await controlActivities(run.queue, 'admission', 'few').admit({
+        plan: input.plan, activityQueue: input.activityQueue, workflowId, firstRunId: firstExecutionRunId, purpose,
+      });
+      run.admitted(view);
+      return view;
+    } catch (error) {
+      if (isCancellation(error) || !isExpected(error)) throw error;
+      const { code, message } = describeFailure(error);
+      if (code !== 'SYSTEM_BUSY' || Date.now() >= until) throw failure(code, message);
+      run.note(`Waiting to be admitted: ${message}`);
+      await sleep('10s', { summary: 'until the next admission' });
+      run.note(null);
+    }
   }
 }
 
 /**
- * Carries out the work of an admitted run, with its reporting, and closes it whatever happens.
+ * Carries out the work of an admitted run, with its reporting, and closes it whatever happens. `tidyUp` runs, shielded from cancellation and under
+ * the lease, when the run stops short; it must end by itself.
  * @returns null when a person aborted.
  * @throws cancellation, or the failure that ended the run.
  */
-export async function conduct<R>(run: RunControl, work: () => Promise<R>, completed: (result: R) => string): Promise<R | null> {
+export async function conduct<R>(run: RunControl, work: () => Promise<R>, completed: (result: R) => string, tidyUp?: () => Promise<void>): Promise<R | null> {
   const reporting = startReporting(run);
   let result: R;
   try {
     result = await run.scope.run(work);
   } catch (error) {
     if (!isExpected(error)) throw error;
-    await CancellationScope.nonCancellable(() => stopShort(run, reporting, error));
+    await CancellationScope.nonCancellable(() => stopShort(run, reporting, error, tidyUp));
     return null;
   }
   await CancellationScope.nonCancellable(async () => {
@@ -50,16 +60,20 @@ export async function conduct<R>(run: RunControl, work: () => Promise<R>, comple
 }
 
 /** Returns when a person aborted; throws why the run ended otherwise. */
-async function stopShort(run: RunControl, reporting: Reporting, error: unknown): Promise<void> {
+async function stopShort(run: RunControl, reporting: Reporting, error: unknown, tidyUp?: () => Promise<void>): Promise<void> {
   const { code, message } = describeFailure(error);
-  if (run.lost || code === 'LEASE_LOST') {
+  run.stop();
+  if (run.lost || code === 'LEASE_LOST' || !(await tidied(tidyUp)) || run.lost) {
     run.loseLease();
     run.finish('failed');
     await reporting.stop();
     throw failure('LEASE_LOST', 'Another run has taken this migration over; this one stops without touching anything more.');
   }
   const outcome: RunStatus = run.aborted ? 'aborted' : isCancellation(error) ? 'cancelled' : 'failed';
-  if (run.aborted) run.notices.push({ event: 'aborted', message: `Aborted at ${run.aborted.step}${run.aborted.by ? ` by ${run.aborted.by}` : ''}.` });
+  if (run.aborted) {
+    const { step, by, reason } = run.aborted;
+    run.notices.push({ event: 'aborted', message: `Aborted at ${step}${by ? ` by ${by}` : ''}${reason ? `: ${reason}` : ''}.${run.notRestored.length > 0 ? ` In the target, ${run.notRestoredText}.` : ''}` });
+  }
   run.finish(outcome);
   await reporting.stop();
   await closeOrLeave(run, outcome);
@@ -67,6 +81,17 @@ async function stopShort(run: RunControl, reporting: Reporting, error: unknown):
   if (run.aborted) return;
   if (isCancellation(error)) throw error;
   throw ApplicationFailure.create({ type: code, message, nonRetryable: true });
+}
+
+/** @returns false when the lease turns out to be lost. */
+async function tidied(tidyUp: (() => Promise<void>) | undefined): Promise<boolean> {
+  try {
+    await tidyUp?.();
+    return true;
+  } catch (error) {
+    if (describeFailure(error).code === 'LEASE_LOST') return false;
+    throw error;
+  }
 }
 
 /** A lease that cannot be given back is taken over by the next run: this one has closed by then. */
@@ -79,10 +104,10 @@ async function closeOrLeave(run: RunControl, outcome: RunStatus): Promise<void> 
   }
 }
 
-/** One look at the ledger as it is now; the last known one when it cannot be read. */
+/** One look at the ledger as it is now; the last known one when it cannot be read within a minute. */
 export async function finalProgress(run: RunControl): Promise<Progress | null> {
   try {
-    const progress = await watchActivities(run.queue, 0).watchProgress({ ref: run.view.ref, seen: null, maxWaitMs: 0 });
+    const progress = await lastLookActivities(run.queue).watchProgress({ ref: run.view.ref, seen: null, maxWaitMs: 0 });
     run.takeProgress(progress);
     return progress;
   } catch (error) {

@@ -32,17 +32,13 @@ export async function copySplits(work: CopyWork): Promise<'done' | 'drained'> {
   }
 }
 
-/** Copies a dataset without a key as one generation. @returns `given up` when a pause ended it: the dataset has to be opened again. */
-export async function copyGeneration(work: CopyWork): Promise<'done' | 'given up'> {
+/** Copies a dataset without a key as one generation. A pause waits for its end: it cannot stop in the middle without starting again at the first row. */
+export async function copyGeneration(work: CopyWork): Promise<'done'> {
   const { input } = work;
   const queue = copyQueue(input.activityQueue, input.view, 'both');
   for (let idle = 0; ; ) {
     await work.steps.unpaused();
-    let result: SliceResult | undefined;
-    await untilPaused(work, async (scope) => {
-      result = await scope.run(() => longCopyActivities(queue, `${input.dataset}, generation`).copyGeneration(slice(work, 0, input.settings.sliceMaxMs)));
-    });
-    if (!result) return 'given up';
+    const result = await longCopyActivities(queue, `${input.dataset}, generation`).copyGeneration(slice(work, 0, input.settings.sliceMaxMs));
     if (result.state === 'done') return 'done';
     idle = result.commits > 0 ? 0 : idle + 1;
     if (idle >= input.settings.idleSlicesMax) throw noProgress(input.dataset, idle);

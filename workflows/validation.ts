@@ -10,7 +10,8 @@ import { admit, conduct, finalProgress } from './run';
 import { RunControl } from './run-control';
 
 /**
- * Phase 3: counts, a sample and every row of each dataset compared between the sides, then the plan's checks. What differs blocks; a retry may repair it.
+ * Phase 3: counts, a sample and every row of each dataset compared between the sides, then the plan's checks, which lean on what the comparisons
+ * stored. What differs blocks; a retry may repair it. Datasets of `leaveOut` are listed as not validated.
  * Stands alone when started with `{"plan": "name"}` or `{"migration": "name", "repair": true}`: it then takes the lease itself.
  */
 export async function validation(input: RunInput | ValidationStart): Promise<ValidationResult> {
@@ -21,13 +22,15 @@ export async function validation(input: RunInput | ValidationStart): Promise<Val
   if (plan === undefined || plan === '') throw failure('PLAN_INVALID', 'Start this workflow with {"plan": "name of a plan"} or {"migration": "name"}.');
   const admitted = await admit(run, { plan, activityQueue: input.activityQueue }, 'validate');
   const view = { ...admitted, settings: { ...admitted.settings, repair: input.repair ?? admitted.settings.repair } };
+  const unknown = (input.leaveOut ?? []).filter((name) => !view.datasets.some((dataset) => dataset.name === name));
   run.enter('validation');
   const result = await conduct(run, async () => {
-    const found = await validate({ ref: view.ref, view, root: workflowInfo().workflowId, activityQueue: input.activityQueue }, run.steps);
+    if (unknown.length > 0) throw failure('PLAN_INVALID', `"leaveOut" names datasets that the plan does not have: ${unknown.join(', ')}.`);
+    const found = await validate({ ref: view.ref, view, root: workflowInfo().workflowId, activityQueue: input.activityQueue, leaveOut: input.leaveOut }, run.steps);
     await finalProgress(run);
     return found;
   }, () => `The validation of ${view.ref.migration} is complete.`);
-  return result ?? { checks: [], comparisons: [], skipped: run.skipped };
+  return result ?? { checks: [], comparisons: [], skipped: run.skippedSteps };
 }
 
 function isPhase(input: RunInput | ValidationStart | undefined): input is RunInput {
@@ -36,7 +39,8 @@ function isPhase(input: RunInput | ValidationStart | undefined): input is RunInp
 
 async function validate(input: RunInput, steps: Steps): Promise<ValidationResult> {
   const results: DatasetValidation[] = [];
-  const waiting = [...input.view.datasets];
+  const leftOut = new Set(input.leaveOut);
+  const waiting = input.view.datasets.filter((dataset) => !leftOut.has(dataset.name));
   await inLanes(Math.min(input.view.settings.parallelDatasets, waiting.length), async () => {
     for (let dataset = waiting.shift(); dataset; dataset = waiting.shift()) results.push(await validateDataset(input, steps, dataset));
   });
@@ -49,11 +53,15 @@ async function validate(input: RunInput, steps: Steps): Promise<ValidationResult
   }, { skippable: true });
   if (outcome.state === 'skipped') skipped.push('checks after');
   // In the plan's order, whichever lane was faster.
-  const ordered = input.view.datasets.flatMap((dataset) => results.filter((result) => result.dataset === dataset.name));
+  const ordered = input.view.datasets.flatMap((dataset) => (leftOut.has(dataset.name) ? [notValidated(dataset.name)] : results.filter((result) => result.dataset === dataset.name)));
   return { checks: [...ordered.flatMap((result) => result.checks), ...checked], comparisons: ordered.flatMap((result) => result.comparisons), skipped };
 }
 
 interface DatasetValidation { dataset: string; checks: CheckOutcome[]; comparisons: CompareResult[]; skipped: string[] }
+
+function notValidated(dataset: string): DatasetValidation {
+  return { dataset, checks: [{ name: 'rows', kind: 'rows', verdict: 'warned', detail: 'not validated: skipped', dataset }], comparisons: [], skipped: [] };
+}
 
 async function validateDataset(input: RunInput, steps: Steps, view: DatasetView): Promise<DatasetValidation> {
   const dataset = view.name;
@@ -61,10 +69,18 @@ async function validateDataset(input: RunInput, steps: Steps, view: DatasetView)
   const work = (summary: string) => longCopyActivities(copyQueue(input.activityQueue, view, 'both'), `${dataset}: ${summary}`);
   const { validate: everyRow, repair } = input.view.settings;
   const found: DatasetValidation = { dataset, checks: [], comparisons: [], skipped: [] };
-  // The rows come first: a repair also mends what counts and samples would find.
-  if (everyRow) await judged(steps, found, `rows:${dataset}`, found.comparisons, (overrides) => work('rows').compareRows({ ...target, repair: overrides.repair ?? repair }));
-  await judged(steps, found, `counts:${dataset}`, found.checks, () => work('counts').compareCounts(target));
-  await judged(steps, found, `sample:${dataset}`, found.checks, () => work('sample').compareSample(target));
+  const rows = (mend: boolean) => work('rows').compareRows({ ...target, repair: mend });
+  const everyRowJudged = () => judged(steps, found, `rows:${dataset}`, found.comparisons, (overrides) => rows(overrides.repair ?? repair));
+  // A cheaper step that a person retries with a repair has the rows mended first; they are compared in their own step all the same.
+  const cheaply = (compare: () => Promise<CheckOutcome>) => async (overrides: StepOverrides) => {
+    if (overrides.repair) await rows(true);
+    return compare();
+  };
+  // Cheap comparisons first, unless the plan repairs: that also mends what they would find.
+  if (everyRow && repair) await everyRowJudged();
+  await judged(steps, found, `counts:${dataset}`, found.checks, cheaply(() => work('counts').compareCounts(target)));
+  await judged(steps, found, `sample:${dataset}`, found.checks, cheaply(() => work('sample').compareSample(target)));
+  if (everyRow && !repair) await everyRowJudged();
   return found;
 }
 

@@ -22,7 +22,8 @@ CREATE INDEX IF NOT EXISTS difference_dataset ON caravan.difference (migration, 
 
 /** Keys kept per comparison; counts stay exact beyond. */
 export const DIFFERENCES_KEPT_MAX = 10_000;
-const INSTALL_LOCK = 7_202_612;
+/** Key of the advisory lock under which the table is made; every use of such a lock has a key of its own. */
+const INSTALL_LOCK = 7_202_613;
 
 export type DifferenceKind = 'missing' | 'extra' | 'different' | 'unreadable';
 export interface StoredDifference { kind: DifferenceKind; sourceKey: KeyText | null; targetKey: (string | null)[] | null; columns: string[] }

@@ -26,8 +26,16 @@ CREATE TABLE IF NOT EXISTS caravan.migration (
   -- A lease to validate gives the migration back as it found it.
   purpose text NOT NULL DEFAULT 'migrate' CHECK (purpose IN ('migrate', 'validate')),
   status_before text,
-  finished_before timestamptz
+  finished_before timestamptz,
+  -- Steps that a person skipped in the run that closed last: [{step, by, reason}].
+  skipped jsonb NOT NULL DEFAULT '[]'
 );
+-- Of a control store that an earlier version made. Without the look first, every admission would lock the table.
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'caravan.migration'::regclass AND attname = 'skipped') THEN
+    ALTER TABLE caravan.migration ADD COLUMN skipped jsonb NOT NULL DEFAULT '[]';
+  END IF;
+END $$;
 
 CREATE TABLE IF NOT EXISTS caravan.plan (
   hash text PRIMARY KEY,

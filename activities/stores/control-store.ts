@@ -1,7 +1,7 @@
-import type { PoolClient } from 'pg';
+import type { ClientBase, PoolClient } from 'pg';
 import type { ServerIdentity } from '../../migration/connector';
 import { MigrationError } from '../../migration/errors';
-import type { Approval, BlockedStep, CheckOutcome, Phase, RunRef, RunStatus } from '../../migration/protocol';
+import type { Approval, BlockedStep, CheckOutcome, CompareResult, Phase, RunRef, RunStatus, SkippedStep, Verdict } from '../../migration/protocol';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import { CONTROL_SCHEMA } from './control-schema';
 
@@ -24,13 +24,16 @@ export interface MigrationRow {
   updated_at: string;
   finished_at: string | null;
   purpose: 'migrate' | 'validate';
+  /** What a person skipped in the run that closed last; absent in a control store that an earlier version made. */
+  skipped?: SkippedStep[];
   /** Seconds since the status last changed. */
   status_seconds: number;
   /** Seconds since the owner was last heard of, by the server's clock. */
   seen_seconds: number;
 }
 
-const MIGRATION_COLUMNS = `name, workflow_id, first_run_id, namespace, lease::int AS lease, plan_hash, phase, status, status_detail, blocked,
+/** By way of JSON: a store that no run of this version has seen yet lacks the column. */
+const MIGRATION_COLUMNS = `to_jsonb(migration) -> 'skipped' AS skipped, name, workflow_id, first_run_id, namespace, lease::int AS lease, plan_hash, phase, status, status_detail, blocked,
   started_at, updated_at, finished_at, purpose,
   extract(epoch FROM clock_timestamp() - status_since)::float8 AS status_seconds, extract(epoch FROM clock_timestamp() - lease_seen_at)::float8 AS seen_seconds`;
 
@@ -59,7 +62,7 @@ export async function readMigrations(control: PostgresSystem, name?: string): Pr
 }
 
 /** Whether schema `caravan` has this table. */
-export async function hasTable(client: PoolClient, table: string): Promise<boolean> {
+export async function hasTable(client: ClientBase, table: string): Promise<boolean> {
   const { rows } = await client.query<{ there: boolean }>(`SELECT pg_catalog.to_regclass('caravan.' || quote_ident($1)) IS NOT NULL AS there`, [table]);
   return rows[0]?.there === true;
 }
@@ -136,13 +139,33 @@ export async function readCheckResults(control: PostgresSystem, migration: strin
   });
 }
 
-/** Keeps outcomes as evidence. `name` in the store is the check's name, with the side where it has one. */
-export async function storeCheckResults(control: PostgresSystem, ref: RunRef, stage: CheckStage, outcomes: CheckOutcome[]): Promise<void> {
+/**
+ * Keeps outcomes as evidence, in place of what the same run found before under the same name (check or dataset, with the side where it has one).
+ * Durable when it returns. @throws MigrationError `LEASE_LOST`: a run that was taken over has nothing more to say.
+ */
+export async function storeCheckResults(control: PostgresSystem, ref: RunRef, stage: CheckStage, outcomes: (CheckOutcome | CompareResult)[]): Promise<void> {
   await control.transaction(async (client) => {
+    await updateUnderLease(client, ref, '');
     for (const outcome of outcomes) {
-      await client.query('INSERT INTO caravan.check_result (migration, lease, stage, name, outcome) VALUES ($1, $2, $3, $4, $5)',
-        [ref.migration, ref.lease, stage, `${outcome.kind}:${outcome.dataset ?? outcome.name}${outcome.side ? `:${outcome.side}` : ''}`, JSON.stringify(outcome)]);
+      const key = [ref.migration, ref.lease, stage, nameOf(outcome)];
+      await client.query('DELETE FROM caravan.check_result WHERE migration = $1 AND lease = $2 AND stage = $3 AND name = $4', key);
+      await client.query('INSERT INTO caravan.check_result (migration, lease, stage, name, outcome) VALUES ($1, $2, $3, $4, $5)', [...key, JSON.stringify(outcome)]);
     }
+  });
+}
+
+function nameOf(outcome: CheckOutcome | CompareResult): string {
+  if ('compared' in outcome) return `rows:${outcome.dataset}`;
+  return `${outcome.kind}:${outcome.dataset ?? outcome.name}${outcome.side ? `:${outcome.side}` : ''}`;
+}
+
+/** What this run found in a stage about each dataset, by dataset. */
+export async function readDatasetVerdicts(control: PostgresSystem, ref: RunRef, stage: 'counts' | 'sample' | 'rows'): Promise<Map<string, Verdict>> {
+  return control.use(async (client) => {
+    const { rows } = await client.query<{ dataset: string; verdict: Verdict }>(
+      `SELECT DISTINCT ON (name) outcome ->> 'dataset' AS dataset, outcome ->> 'verdict' AS verdict FROM caravan.check_result
+       WHERE migration = $1 AND lease = $2 AND stage = $3 ORDER BY name, id DESC`, [ref.migration, ref.lease, stage]);
+    return new Map(rows.map((row) => [row.dataset, row.verdict]));
   });
 }
 

@@ -15,7 +15,7 @@ export type OnTaken = (client: PoolClient, before: MigrationRow | null) => Promi
 
 /**
  * Takes the migration's one lease: a new migration, our own again (a retried activity), or that of an owner who is done, closed or long unheard of.
- * `complete` tells that the same plan already ran to its end. One transaction per lease; two callers at the same moment get one lease between them.
+ * `complete` tells that the same plan already ran to its end, and that nobody skipped the copy of anything in it. One transaction per lease; two callers at the same moment get one lease between them.
  * @throws MigrationError `LEASE_HELD`, `SYSTEM_BUSY` (transient), and whatever `onTaken` throws (the lease is then not taken).
  */
 export async function takeLease(control: PostgresSystem, owners: OwnerLookup, migration: string, owner: LeaseOwner, planHash: string, onTaken: OnTaken): Promise<TakenLease> {
@@ -44,7 +44,7 @@ async function attempt(client: PoolClient, request: Attempt): Promise<TakenLease
   }
   const row = await lockMigration(client, migration);
   if (!row) throw new MigrationError('SYSTEM_BUSY', `migration ${migration} was removed from the control store a moment ago`);
-  const complete = row.status === 'complete' && row.finished_at !== null && row.plan_hash === planHash;
+  const complete = row.status === 'complete' && row.finished_at !== null && row.plan_hash === planHash && !leftRowsBehind(row);
   if (row.workflow_id === owner.workflowId && row.first_run_id === owner.firstRunId) {
     if (row.plan_hash !== planHash) throw new MigrationError('PLAN_CHANGED', `migration ${migration}: the plan file was edited while the run was being admitted; start the migration again`);
     return { lease: row.lease, complete };
@@ -56,6 +56,9 @@ async function attempt(client: PoolClient, request: Attempt): Promise<TakenLease
   return { lease: await replaceOwner(client, row, request, complete), complete };
 }
 
+/** Skipped work on rows is work to do; skipped checks are decided. */
+const leftRowsBehind = (row: MigrationRow): boolean => (row.skipped ?? []).some(({ step }) => /^(copy|finish|dataset|phase|references)(:|$)/.test(step));
+
 const firstPhase = (owner: LeaseOwner): string => (owner.purpose === 'validate' ? 'validation' : 'preparation');
 
 async function replaceOwner(client: PoolClient, row: MigrationRow, request: Attempt, complete: boolean): Promise<number> {
@@ -66,7 +69,7 @@ async function replaceOwner(client: PoolClient, row: MigrationRow, request: Atte
     `UPDATE caravan.migration SET workflow_id = $2, first_run_id = $3, namespace = $4, lease = lease + 1, plan_hash = $5, purpose = $6,
        status_before = CASE WHEN $9 THEN status_before ELSE status END, finished_before = CASE WHEN $9 THEN finished_before ELSE finished_at END,
        phase = CASE WHEN $7 THEN phase ELSE $8 END, status = CASE WHEN $7 THEN status ELSE 'running' END,
-       finished_at = CASE WHEN $7 THEN finished_at END, status_detail = NULL, blocked = '[]',
+       skipped = CASE WHEN $7 OR $6 = 'validate' THEN skipped ELSE '[]' END, finished_at = CASE WHEN $7 THEN finished_at END, status_detail = NULL, blocked = '[]',
        status_since = clock_timestamp(), lease_seen_at = clock_timestamp(), updated_at = clock_timestamp()
      WHERE name = $1`,
     [migration, owner.workflowId, owner.firstRunId, owners.namespace, planHash, owner.purpose, complete && owner.purpose === 'migrate', firstPhase(owner), keepBefore]);

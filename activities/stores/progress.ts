@@ -6,7 +6,7 @@ import { parseTableName } from '../connectors/postgres/sql';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import { hasTable } from './control-store';
 
-/** Speed is taken over the commits of so many seconds. */
+/** Speed is taken over the commits of so many seconds; where commits are rarer, over the last two. */
 const WINDOW_SECONDS = 60;
 
 /** One look at the ledgers of all targets of a plan. */
@@ -70,8 +70,12 @@ async function lookAtTarget(client: PoolClient, migration: string): Promise<Targ
     `SELECT (count(*) FILTER (WHERE state = 'open'))::int AS open, (count(*) FILTER (WHERE state = 'waived'))::int AS waived
      FROM caravan.quarantine WHERE migration = $1 AND state IN ('open', 'waived')`, [migration]);
   const recent = await client.query<{ rows: string; seconds: number }>(
-    `SELECT coalesce(sum(read_rows), 0)::text AS rows, coalesce(least($2, extract(epoch FROM clock_timestamp() - min(committed_at))), 0)::float8 AS seconds
-     FROM caravan.commit WHERE migration = $1 AND committed_at > clock_timestamp() - $2::float8 * interval '1 second'`, [migration, WINDOW_SECONDS]);
+    `WITH since AS (
+       SELECT least(clock_timestamp() - $2::float8 * interval '1 second',
+         (SELECT committed_at FROM caravan.commit WHERE migration = $1 AND EXISTS (SELECT FROM caravan.dataset d WHERE d.migration = $1 AND d.state = 'open')
+          ORDER BY committed_at DESC OFFSET 1 LIMIT 1)) AS moment)
+     SELECT coalesce(sum(c.read_rows), 0)::text AS rows, coalesce(extract(epoch FROM clock_timestamp() - min(c.committed_at)), 0)::float8 AS seconds
+     FROM caravan.commit c, since WHERE c.migration = $1 AND c.committed_at >= since.moment`, [migration, WINDOW_SECONDS]);
   return {
     rows,
     open: quarantine.rows[0]?.open ?? 0,

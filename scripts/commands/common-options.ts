@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 
 /** A subcommand with the options that all have, and an example at the end of its help. */
 export function defineCommand(parent: Command, nameAndArguments: string, description: string, examples: string[]): Command {

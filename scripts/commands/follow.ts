@@ -13,6 +13,8 @@ import { failureOf, sendUpdate, throughOutages } from './temporal-calls';
 const LOOK_EVERY_MS = 700;
 /** Other datasets may still be at work when one is blocked: without a terminal the command leaves once nothing has changed for this long. */
 const QUIET_MS = 4_000;
+/** A run without news in the control store for this long is looked up in Temporal. */
+const SILENT_MS = 8_000;
 
 export interface FollowRequest {
   session: Session; door: Door; opened: OpenedRun; signal: AbortSignal; migration: string;
@@ -87,6 +89,8 @@ async function watch<R>(request: FollowRequest, picture: Picture, stop: AbortSig
   const canAsk = session.terminal.interactive && process.stdin.isTTY;
   let seen = '';
   let changedAt = Date.now();
+  let silentSince = Date.now();
+  const told = new Set<string>();
   while (!stop.aborted) {
     const view = await look(request);
     if (stop.aborted) break;
@@ -104,9 +108,26 @@ async function watch<R>(request: FollowRequest, picture: Picture, stop: AbortSig
         } else if (Date.now() - changedAt > QUIET_MS) return { kind: 'needs_person', view };
       }
     }
+    if (view) silentSince = Date.now();
+    else if (Date.now() - silentSince > SILENT_MS) {
+      for (const reason of await hindrances(request)) {
+        if (!told.has(reason)) picture.live.note(session.terminal.color.yellow(`${session.terminal.marks.warning} ${reason}`));
+        told.add(reason);
+      }
+    }
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }
   return new Promise<RunEnd<R>>(() => undefined);
+}
+
+/** Why a run that says nothing does not get on: activities that fail and are tried again, such as an admission that cannot reach a system. */
+async function hindrances({ opened }: FollowRequest): Promise<string[]> {
+  try {
+    const { raw } = await opened.handle.describe();
+    return (raw.pendingActivities ?? []).flatMap((one) => (one.lastFailure?.message ? [`${one.activityType?.name ?? 'a step'} is tried again: ${one.lastFailure.message}`] : []));
+  } catch {
+    return [];
+  }
 }
 
 /** Whether a step was decided on without a person. */

@@ -89,7 +89,7 @@ export function renderProblems(problems: Problem[], label: string, terminal: Ter
 /** `datasets.users (line 12)` in plan.yaml -> `plan.yaml:12` and `datasets.users`. A place without a line stands for itself. */
 export function placeOf(problem: Problem, label: string): { where: string; place: string } {
   const match = /^(.*) \(line (\d+)\)$/s.exec(problem.place);
-  return match ? { where: `${label}:${match[2]}`, place: match[1] === 'plan' ? '' : (match[1] ?? '') } : { where: problem.place || label, place: '' };
+  return match ? { where: `${label}:${match[2] ?? ''}`, place: match[1] === 'plan' ? '' : (match[1] ?? '') } : { where: problem.place || label, place: '' };
 }
 
 function planFile(argument: string): string | null {

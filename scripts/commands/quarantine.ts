@@ -45,7 +45,7 @@ function selectionOf(migration: string, options: Selecting): QuarantineSelection
 
 async function list(session: Session, id: string | undefined, options: Selecting): Promise<number> {
   const state = STATES.find((one) => one === options.state);
-  if (!state) throw new UsageError(`--state takes one of ${STATES.join(', ')}, not "${options.state}"`);
+  if (!state) throw new UsageError(`--state takes one of ${STATES.join(', ')}, not "${options.state ?? ''}"`);
   const door = await session.door();
   if (id === undefined) return listMigrations(session);
   const limit = options.limit ?? LIMIT_DEFAULT;

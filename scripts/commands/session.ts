@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import path from 'node:path';
 import { isMigrationError } from '../../migration/errors';
+import type * as doorModule from '../../workers/door';
 import type { Door, DoorOptions } from '../../workers/door';
 import { attachOrStartTemporal, runningTemporal } from '../stack';
 import { terminalOf, type Terminal } from '../terminal/terminal';
@@ -48,16 +49,16 @@ export async function runSession(options: CommonOptions, body: (session: Session
   }
   for (const work of closing.reverse()) {
     await work().catch((error: unknown) => {
-      if (process.env['CARAVAN_DEBUG']) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+      if (process.env['CARAVAN_DEBUG']) process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     });
   }
   process.exitCode = exitCode;
 }
 
 /** Loaded when needed: drivers and the worker cost half a second, and help and usage errors should be there at once. */
-function loadDoor(): typeof import('../../workers/door') {
+function loadDoor(): typeof doorModule {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- import() of TypeScript is not transformed in this process
-  return require('../../workers/door') as typeof import('../../workers/door');
+  return require('../../workers/door') as typeof doorModule;
 }
 
 function openSession(options: CommonOptions, closing: (() => Promise<void>)[]): Session {

@@ -20,7 +20,7 @@ export function formatBytes(bytes: number): string {
     value /= BYTES_PER_STEP;
     unit++;
   }
-  return unit === 0 ? `${formatCount(value)} B` : `${value.toFixed(1)} ${units[unit]}`;
+  return unit === 0 ? `${formatCount(value)} B` : `${value.toFixed(1)} ${units[unit] ?? ''}`;
 }
 
 /** Two neighbouring units in words, the larger first: `2 hours 15 minutes`, `40 seconds`. Below one second: `under a second`. */

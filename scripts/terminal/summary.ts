@@ -48,11 +48,12 @@ export function renderProof(checks: CheckOutcome[], comparisons: CompareResult[]
 }
 
 function describeComparison(one: CompareResult): string {
+  if (one.detail) return `${VERDICT_WORDS[one.verdict]}. ${one.detail}`;
   const parts = [`${countOf(one.compared, 'row')} compared`];
   for (const what of ['missing', 'extra', 'different', 'unreadable', 'explained', 'repaired'] as const) {
     if (one[what] > 0) parts.push(`${formatCount(one[what])} ${what === 'explained' ? 'explained by quarantine' : what}`);
   }
-  return `${VERDICT_WORDS[one.verdict]}. ${parts.join(', ')}${one.detail ? `. ${one.detail}` : ''}`;
+  return `${VERDICT_WORDS[one.verdict]}. ${parts.join(', ')}`;
 }
 
 export function verdictMark(verdict: Verdict, { color, marks }: Terminal): string {
@@ -63,7 +64,6 @@ export function verdictMark(verdict: Verdict, { color, marks }: Terminal): strin
 
 function alignNumbers(rows: [string, string][]): [string, string][] {
   // Only the leading digits line up: what follows (a share in brackets) hangs over.
-  // eslint-disable-next-line no-control-regex -- colour codes start with the escape character
   const digits = (text: string): number => /^(?:\u001b\[\d+m)?([\d,]+)/.exec(text)?.[1]?.length ?? 0;
   const widest = Math.max(...rows.map(([, value]) => digits(value)));
   return rows.map(([name, value]) => [name, ' '.repeat(widest - digits(value)) + value]);

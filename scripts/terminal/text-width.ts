@@ -1,9 +1,7 @@
 // Enough of Unicode for aligned columns: combining marks take no cell, East Asian wide characters and emoji take two.
 const ZERO_WIDTH = /^[\p{Mn}\p{Me}\p{Cf}]$/u;
 const WIDE = /^[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]$/u;
-// eslint-disable-next-line no-control-regex -- the escape character is what starts a colour code
 const COLOR_CODES = /\u001b\[[0-9;]*m/g;
-// eslint-disable-next-line no-control-regex -- control characters are what is looked for
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
 /** Cells that a text takes on a terminal. Colour codes take none. */

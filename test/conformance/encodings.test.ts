@@ -88,7 +88,7 @@ describe('encodings', () => {
   beforeAll(async () => {
     run = await activitiesRun('encodings');
     const deps = { ...run.deps, constants: { salt: 'pepper' }, encodings: ['values'] as const };
-    valuesOnly = createActivities(deps) as ControlActivities & CopyActivities;
+    valuesOnly = createActivities(deps);
     for (const client of [run.legacy, run.target]) await client.query(`CREATE TYPE mood AS ENUM ('sad', 'ok', 'ha''ppy'); SET TimeZone = 'UTC'`);
   }, 60_000);
   afterAll(() => run.close());
@@ -124,8 +124,8 @@ describe('encodings', () => {
         const validation: Record<string, unknown> = {};
         columns.forEach(({ way }, i) => {
           for (const [rule, value] of Object.entries(way.validation ?? {})) {
-            if (rule === 'required') validation[rule] = [...(validation[rule] as string[] ?? []), names[i]];
-            else validation[rule] = { ...(validation[rule] as object ?? {}), [names[i] ?? '']: value };
+            if (rule === 'required') validation[rule] = [...(validation[rule] as string[] | undefined ?? []), names[i]];
+            else validation[rule] = { ...(validation[rule] as object | undefined ?? {}), [names[i] ?? '']: value };
           }
         });
         return {
@@ -136,7 +136,7 @@ describe('encodings', () => {
       };
       const [native, neutral] = [`p${at}`, `v${at}`];
       for (const table of [native, neutral]) {
-        await run.target.query(`CREATE TABLE ${table} (id bigint PRIMARY KEY, ${columns.map(({ way }, i) => `${names[i]} ${way.to}`).join(', ')})`);
+        await run.target.query(`CREATE TABLE ${table} (id bigint PRIMARY KEY, ${columns.map(({ way }, i) => `${names[i] ?? ''} ${way.to}`).join(', ')})`);
       }
       const { ref } = await run.admit({ migration: `encodings-${at}`, batch: { batch_size: 5, checkpoint_interval: 5 }, datasets: { [native]: dataset(native), [neutral]: dataset(neutral) } });
       const a = await outcome(run.activities, ref, native);

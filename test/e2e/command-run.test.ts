@@ -110,18 +110,18 @@ describe('caravan run', () => {
   test('blocked, it exits with 3 and the printed commands go on', async () => {
     folder.write('plan.yaml', PLAN(name, 'checks: { business_rules: { sums: { source: SELECT sum(amount) FROM payments, target: SELECT sum(amount) + 1 FROM payments } } }'));
     const blocked = await folder.caravan('run', 'plan.yaml');
-    expect(blocked).toMatchObject({ code: 3 });
+    expect(blocked).toMatchObject({ code: 3, err: '' });
     expect(blocked.out).toContain('CHECK_FAILED');
     expect(blocked.out).toContain(`npx caravan resume ${name} --skip && npx caravan run plan.yaml`);
-    expect(await folder.caravan('resume', name, '--skip', '--reason', 'known')).toMatchObject({ code: 0 });
+    expect(await folder.caravan('resume', name, '--skip', '--reason', 'known')).toMatchObject({ code: 0, err: '' });
     const done = await folder.caravan('run', 'plan.yaml');
     expect(done).toMatchObject({ code: 0, out: expect.stringContaining('Skipped by a person: checks after') as string });
   });
 
   test('aborted, it ends with 4 at the next run, and the rows stay', async () => {
     folder.write('plan.yaml', PLAN(name, 'checks: { integrity: { none: { target: SELECT 1 } } }'));
-    expect(await folder.caravan('run', 'plan.yaml')).toMatchObject({ code: 3 });
-    expect(await folder.caravan('resume', name, '--abort')).toMatchObject({ code: 0 });
+    expect(await folder.caravan('run', 'plan.yaml')).toMatchObject({ code: 3, err: '' });
+    expect(await folder.caravan('resume', name, '--abort')).toMatchObject({ code: 0, err: '' });
     const status = await folder.caravan('watch', name, '--json');
     expect(status.code).toBe(4);
     expect(JSON.parse(status.out)).toMatchObject({ status: 'aborted', exitCode: 4 });

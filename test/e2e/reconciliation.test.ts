@@ -1,5 +1,7 @@
+import { asPostgres } from '../../activities/connectors/postgres/system';
 import { compareSides } from '../../activities/reconciliation/compare-sides';
 import { openSides } from '../../activities/reconciliation/open-sides';
+import { readControlEvidence } from '../../activities/report-data';
 import { loadDataset } from '../../activities/run-context';
 import type { CompareResult, RunRef } from '../../migration/protocol';
 import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
@@ -137,6 +139,36 @@ describe('comparing and repairing every row', () => {
     await run.target.query(`INSERT INTO picky VALUES (10, 'broken')`);
     expect(await verdict('picky')).toMatchObject({ extra: 1, said: 'failed' });
     await run.target.query('DELETE FROM picky WHERE id = 10');
+  });
+
+  test('what is not copied to its end is neither compared nor repaired: the copy that goes on would write the same rows twice', async () => {
+    await run.target.query(`UPDATE caravan.dataset SET state = 'open' WHERE dataset = 'logs'; DELETE FROM logs WHERE kind = 'k1'`);
+    const before = (await run.target.query<{ n: string }>('SELECT count(*) AS n FROM logs')).rows;
+    const { compareCounts, compareSample } = run.activities;
+    for (const refused of [() => compare('logs'), () => compare('logs', true), () => run.call(compareCounts, { ref, dataset: 'logs' }), () => run.call(compareSample, { ref, dataset: 'logs' })]) {
+      await expect(refused()).rejects.toMatchObject({ code: 'CHECK_FAILED', message: expect.stringContaining('Copy it to its end first') as string });
+    }
+    expect((await run.target.query('SELECT count(*) AS n FROM logs')).rows).toEqual(before);
+    await run.target.query(`UPDATE caravan.dataset SET state = 'copied' WHERE dataset = 'logs'`);
+    await expect(compare('logs', true)).rejects.toMatchObject({ code: 'CHECK_FAILED' });
+    await run.target.query(`UPDATE caravan.dataset SET state = 'closed' WHERE dataset = 'logs'`);
+    expect(await compare('logs', true)).toMatchObject({ verdict: 'passed' });
+  });
+
+  test('the latest result of each comparison of a run is kept as evidence', async () => {
+    await compare('words', true);
+    await run.target.query(`UPDATE words SET n = n + 1 WHERE word = (SELECT min(word) FROM words)`);
+    const kept = async () => (await run.target.query<{ verdict: string }>(`SELECT outcome ->> 'verdict' AS verdict FROM caravan.check_result WHERE stage = 'rows' AND name = 'rows:words'`)).rows;
+    expect(await kept()).toEqual([{ verdict: 'passed' }]);
+    await compare('words');
+    expect(await kept()).toEqual([{ verdict: 'failed' }]);
+    await compare('words', true);
+    await run.call(run.activities.compareCounts, { ref, dataset: 'words' });
+    await run.call(run.activities.compareSample, { ref, dataset: 'words' });
+    const { checks } = await readControlEvidence(asPostgres(run.deps.systems.open('new')), 'reconcile');
+    expect(checks.filter(({ outcome }) => outcome.dataset === 'words')).toMatchObject([
+      { stage: 'rows', outcome: { dataset: 'words', repaired: 1, verdict: 'passed' } }, { stage: 'counts', outcome: { verdict: 'passed' } }, { stage: 'sample', outcome: { verdict: 'passed' } },
+    ]);
   });
 
   test('a sample finds damage and names the columns', async () => {

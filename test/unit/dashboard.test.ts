@@ -43,6 +43,12 @@ describe('the dashboard', () => {
     expect(dashboardBlock(state({ status: 'complete' }))).toContain('[=========] 100%');
   });
 
+  it('says what a pause still waits for', () => {
+    expect(dashboardBlock(state({ status: 'paused', pausingAfter: ['users', 'orders'] }))).toContain('Status: Pausing after users, orders');
+    expect(dashboardMarkdown(state({ status: 'paused', pausingAfter: ['users'] }))).toContain('### Pausing');
+    expect(dashboardBlock(state({ status: 'paused', pausingAfter: [] }))).toContain('Status: Paused');
+  });
+
   it('is of use before the first look at the ledger', () => {
     const text = dashboardText(state({ progress: null, phase: 'preparation' }));
     expect(text).toContain('[         ] 0%');

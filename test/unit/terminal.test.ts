@@ -68,7 +68,6 @@ describe('dashboard', () => {
     expect(lines).toContain('├── Error Count: 12 (0.003%)');
   });
   test('is ASCII where the terminal is', () => {
-    // eslint-disable-next-line no-control-regex -- all of ASCII
     expect(renderDashboard(blockedView, ascii).join('\n')).toMatch(/^[\u0000-\u007f]*$/);
   });
   test('on a short terminal the rest is counted', () => {

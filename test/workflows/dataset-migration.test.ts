@@ -1,5 +1,5 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { datasetView, disconnect, play, refused, runView } from './harness';
+import { datasetView, disconnect, play, refused, runView, slowly } from './harness';
 
 jest.setTimeout(60_000);
 afterAll(disconnect);
@@ -73,6 +73,30 @@ describe('datasetMigration', () => {
     }, async ({ result, world }) => {
       expect((await result()).status).toBe('complete');
       expect(world.order('copyGeneration', 'copySplit', 'closeDataset')).toEqual(['copyGeneration users', 'closeDataset users']);
+    });
+  });
+
+  it('does not interrupt a generation for a pause: it could not go on in the middle', async () => {
+    let interrupted = false;
+    await play({
+      name: 'generation-paused', view: runView([users]), splits: 1, slices: 1,
+      activities: (world, usual) => ({
+        openDataset: async (input) => ({ ...(await usual.openDataset(input)), keyed: false }),
+        async copyGeneration({ dataset }) {
+          await slowly(3_000).catch((error: unknown) => { interrupted = true; throw error; });
+          return world.slice(dataset, 0);
+        },
+      }),
+    }, async ({ handle, until, result, world }) => {
+      await until(() => world.named('copyGeneration').length === 1);
+      await handle.executeUpdate('pause');
+      await until((now) => now.status === 'paused' && (now.pausingAfter ?? []).includes('users'));
+      await until((now) => now.status === 'paused' && now.pausingAfter?.length === 0);
+      expect({ interrupted, closed: world.named('closeDataset').length }).toEqual({ interrupted: false, closed: 0 });
+      expect(world.named('recordStatus').some((input) => input['detail'] === 'pausing after users')).toBe(true);
+      await handle.executeUpdate('resume');
+      expect((await result()).status).toBe('complete');
+      expect(world.order('openDataset', 'copyGeneration', 'closeDataset')).toEqual(['openDataset users', 'copyGeneration users', 'closeDataset users']);
     });
   });
 

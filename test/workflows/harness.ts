@@ -75,7 +75,7 @@ function succeeding(world: World): Activities {
   const inventory = { tables: 1, rows: 10, bytes: 10, problems: [] };
   return {
     admit: () => Promise.resolve(world.view),
-    recordStatus: () => Promise.resolve(), recordApproval: () => Promise.resolve(), closeRun: () => Promise.resolve(), notify: () => Promise.resolve(),
+    recordStatus: () => Promise.resolve(), recordApproval: () => Promise.resolve(), recordDecision: () => Promise.resolve(), closeRun: () => Promise.resolve(), notify: () => Promise.resolve(),
     async watchProgress({ seen, maxWaitMs }) {
       const until = Date.now() + Math.min(maxWaitMs, 3_000);
       while (String(world.version) === seen && Date.now() < until) await Context.current().sleep(50);
@@ -98,6 +98,7 @@ function succeeding(world: World): Activities {
       return Promise.resolve({ counts: noCounts(), movedToQuarantine: 0, indexesBuilt: 1 });
     },
     settleReferences: () => Promise.resolve({ movedToQuarantine: 0, foreignKeysBuilt: 1 }),
+    restoreObjects: ({ datasets }) => Promise.resolve({ restored: datasets.length, left: [] }),
     compareCounts: ({ dataset }) => Promise.resolve(outcome('counts', 'count', dataset)),
     compareSample: ({ dataset }) => Promise.resolve(outcome('sample', 'sample', dataset)),
     compareRows: ({ dataset }) => Promise.resolve(comparison(dataset)),
@@ -128,7 +129,7 @@ export interface Scenario {
   input?: Record<string, unknown>;
 }
 
-export interface Started { handle: WorkflowHandle; world: World; client: Client; result(): Promise<MigrationResult>; progress(): Promise<RunProgress>; until(state: (progress: RunProgress) => boolean): Promise<RunProgress> }
+export interface Started { handle: WorkflowHandle; world: World; client: Client; result(): Promise<MigrationResult>; progress(): Promise<RunProgress>; until(state: (progress: RunProgress) => boolean, looks?: number): Promise<RunProgress> }
 
 let bundle: Promise<WorkflowBundleWithSourceMap> | undefined;
 let connections: Promise<{ worker: NativeConnection; client: Connection }> | undefined;
@@ -166,11 +167,11 @@ export async function play(scenario: Scenario, body: (started: Started) => Promi
   await worker.runUntil(async () => {
     const handle = await client.workflow.start(WORKFLOWS[scenario.workflow ?? 'migration'], { workflowId: `run-${randomUUID()}`, taskQueue: queue, args: [{ plan: 'shop', activityQueue: queue, ...scenario.input }] });
     const progress = () => handle.query<RunProgress>(QUERIES.progress);
-    const until = async (state: (progress: RunProgress) => boolean) => {
+    const until = async (state: (progress: RunProgress) => boolean, looks = 200) => {
       for (let look = 0; ; look++) {
         const now = await progress();
         if (state(now)) return now;
-        if (look > 200) throw new Error(`The run never got there: ${JSON.stringify(now)}; calls: ${world.calls.map((call) => call.name).join(' ')}`);
+        if (look > looks) throw new Error(`The run never got there: ${JSON.stringify(now)}; calls: ${world.calls.map((call) => call.name).join(' ')}`);
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     };
@@ -192,7 +193,7 @@ function noting(world: World, activities: Activities): Activities {
 }
 
 /** One scenario for each kind of path; the others differ in what the activities answered. */
-const RECORDED = ['big-bang', 'phased', 'blocked-update', 'skipped', 'aborted', 'paused', 'cancelled', 'terminated-child', 'fenced', 'continued', 'staged', 'generation', 'alert', 'validation-alone'];
+const RECORDED = ['big-bang', 'phased', 'blocked-update', 'skipped', 'aborted', 'paused', 'cancelled', 'terminated-child', 'fenced', 'continued', 'staged', 'generation', 'generation-paused', 'not-restored', 'busy', 'alert', 'repair', 'validation-alone'];
 
 /** With CARAVAN_RECORD_HISTORIES set, the histories of the run and its children become fixtures of the replay test. */
 async function record(name: string, client: Client, workflowId: string): Promise<void> {

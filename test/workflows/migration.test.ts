@@ -1,8 +1,8 @@
 import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import { comparison, datasetView, disconnect, play, refused, runView, slowly } from './harness';
+import { comparison, datasetView, disconnect, play, refused, runView, slowly, type Scenario } from './harness';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 afterAll(disconnect);
 
 const users = datasetView('users');
@@ -16,6 +16,11 @@ describe('a migration', () => {
         'takeInventory', 'analyzeSchema', 'createSchema', 'runChecks', 'openDataset users', 'closeDataset users', 'openDataset orders', 'closeDataset orders',
         'settleReferences', 'runChecks', 'closeRun',
       ]);
+      const compared = ['compareCounts', 'compareSample', 'compareRows'] as const;
+      for (const { name } of [users, orders]) expect(world.order(...compared).filter((call) => call.endsWith(name))).toEqual(compared.map((call) => `${call} ${name}`));
+      expect(world.order('compareRows', 'runChecks').slice(1)).toEqual(expect.arrayContaining(['compareRows users', 'compareRows orders']));
+      expect(world.order('compareRows', 'runChecks').at(-1)).toBe('runChecks');
+      expect(world.named('restoreObjects')).toHaveLength(0);
       expect(world.named('copySplit')).toHaveLength(8);
       expect(world.named('closeRun')).toMatchObject([{ outcome: 'complete' }]);
       expect(world.named('recordStatus').map((input) => `${String(input['phase'])} ${String(input['status'])}`)).toEqual(['preparation running', 'production running', 'validation running', 'validation complete']);
@@ -81,6 +86,72 @@ describe('a migration', () => {
       expect((error as WorkflowFailedError).cause).toBeInstanceOf(CancelledFailure);
       expect(world.named('closeRun')).toMatchObject([{ outcome: 'cancelled' }]);
       expect(world.named('closeDataset')).toHaveLength(0);
+      expect(world.named('restoreObjects')).toMatchObject([{ datasets: ['users'] }]);
+      expect(world.order('restoreObjects', 'closeRun')).toEqual(['restoreObjects', 'closeRun']);
+    });
+  });
+
+  it('ends in bounded time when the control store is away after a cancel', async () => {
+    let away = false;
+    const gone = () => Promise.reject(ApplicationFailure.retryable('away', 'SYSTEM_UNREACHABLE'));
+    await play({
+      name: 'cancelled-store-away', view: runView([users]),
+      activities: (world, usual) => ({
+        async copySplit({ dataset, ordinal }) { await slowly(20_000); return world.slice(dataset, ordinal); },
+        recordStatus: (input) => (away ? gone() : usual.recordStatus(input)), closeRun: gone, restoreObjects: gone, notify: gone,
+        watchProgress: (input) => (away ? gone() : usual.watchProgress(input)),
+      }),
+    }, async ({ handle, world, result, until }) => {
+      await until(() => world.named('copySplit').length === 2);
+      away = true;
+      await handle.executeUpdate('pause');
+      const before = Date.now();
+      await handle.cancel();
+      const error = await result().then(() => null, (reason: unknown) => reason);
+      expect((error as WorkflowFailedError).cause).toBeInstanceOf(CancelledFailure);
+      expect(world.named('closeRun').length).toBeGreaterThan(1);
+      expect(Date.now() - before).toBeLessThan(80_000);
+    });
+  });
+
+  it('does not wait for ever for the last look at the ledger', async () => {
+    await play({
+      name: 'last-look', view: runView([users], { complete: true }),
+      activities: () => ({ watchProgress: () => Promise.reject(ApplicationFailure.retryable('away', 'SYSTEM_UNREACHABLE')) }),
+    }, async ({ result }) => {
+      expect((await result()).status).toBe('nothing_to_do');
+    });
+  });
+
+  it('is patient with a lease whose owner cannot be asked', async () => {
+    let busy = 6;
+    await play({
+      name: 'busy', view: runView([users]),
+      activities: (world) => ({ admit: () => (busy-- > 0 ? Promise.reject(ApplicationFailure.retryable('heard of a moment ago', 'SYSTEM_BUSY')) : Promise.resolve(world.view)) }),
+    }, async ({ result, world }) => {
+      expect((await result()).status).toBe('complete');
+      // More attempts than one round of retries has.
+      expect(world.named('admit')).toHaveLength(7);
+    });
+  });
+
+  it('lets looks at the ledger wait in their activity, never in the workflow', async () => {
+    let slow = true;
+    await play({
+      name: 'many-looks', view: runView([users]),
+      activities: (world, usual) => ({
+        async copySplit({ dataset, ordinal }) { while (slow) await slowly(200); return world.slice(dataset, ordinal); },
+        watchProgress: (input) => { if (slow) world.version++; return usual.watchProgress(input); },
+      }),
+    }, async ({ handle, world, result, until }) => {
+      await until(() => world.named('watchProgress').length > 203, 1_000);
+      const looks = world.named('watchProgress');
+      expect(looks[0]).toMatchObject({ minWaitMs: 0 });
+      expect(looks[202]).toMatchObject({ minWaitMs: 12_000 });
+      const { events } = await handle.fetchHistory();
+      expect(events?.filter((event) => event.timerStartedEventAttributes)).toEqual([]);
+      slow = false;
+      expect((await result()).status).toBe('complete');
     });
   });
 
@@ -142,7 +213,7 @@ describe('a migration', () => {
       alarmed = false;
       await handle.executeUpdate('resolveStep', { args: [{ action: 'retry' }] });
       expect((await result()).status).toBe('complete');
-      expect(world.named('notify').map((input) => input['event'])).toEqual(['alert', 'blocked', 'complete']);
+      expect(world.named('notify').map((input) => String(input['event'])).sort()).toEqual(['alert', 'blocked', 'complete']);
     });
   });
 });
@@ -161,11 +232,41 @@ describe('validation', () => {
     await play({
       name: 'repair', view: runView([users]),
       activities: () => ({ compareRows: ({ dataset, repair }) => Promise.resolve(comparison(dataset, repair ? { repaired: 2 } : { missing: 2, verdict: 'failed', detail: '2 rows missing' })) }),
-    }, async ({ handle, until, result }) => {
+    }, async ({ handle, until, result, world }) => {
       const now = await until(({ status }) => status === 'blocked');
+      expect(world.order('compareCounts', 'compareSample', 'compareRows')).toEqual(['compareCounts users', 'compareSample users', 'compareRows users']);
       expect(now.blocked).toMatchObject([{ step: 'rows:users', code: 'VALIDATION_FAILED', skippable: true }]);
       await handle.executeUpdate('resolveStep', { args: [{ action: 'retry', overrides: { repair: true } }] });
       expect(await result()).toMatchObject({ status: 'complete', comparisons: [{ repaired: 2, verdict: 'passed' }] });
+    });
+  });
+
+  it('repairs before it counts when the plan says so, and when a failed count is retried with a repair', async () => {
+    let mended = false;
+    const activities: Scenario['activities'] = (_world, usual) => ({
+      compareRows: ({ dataset, repair }) => { mended ||= repair; return Promise.resolve(comparison(dataset, mended ? {} : { missing: 2, verdict: 'failed' })); },
+      compareCounts: async (input) => ({ ...(await usual.compareCounts(input)), verdict: mended ? 'passed' : 'failed' }),
+    });
+    await play({ name: 'repairing-plan', view: runView([users], {}, { repair: true }), activities }, async ({ result, world }) => {
+      expect((await result()).status).toBe('complete');
+      expect(world.order('compareCounts', 'compareRows')).toEqual(['compareRows users', 'compareCounts users']);
+    });
+    mended = false;
+    await play({ name: 'count-repaired', view: runView([users]), activities }, async ({ handle, until, result }) => {
+      expect((await until(({ status }) => status === 'blocked')).blocked).toMatchObject([{ step: 'counts:users' }]);
+      await handle.executeUpdate('resolveStep', { args: [{ action: 'retry', overrides: { repair: true } }] });
+      expect((await result()).status).toBe('complete');
+    });
+  });
+
+  it('leaves out what it is told to, and refuses names it does not know', async () => {
+    await play({ name: 'leave-out', view: runView([users, orders]), workflow: 'validation', input: { leaveOut: ['users'] } }, async ({ handle, world }) => {
+      expect(await handle.result()).toMatchObject({ comparisons: [{ dataset: 'orders' }], checks: expect.arrayContaining([expect.objectContaining({ dataset: 'users', detail: 'not validated: skipped' })]) as unknown });
+      expect(world.order('compareCounts', 'compareSample', 'compareRows').filter((call) => call.includes('users'))).toEqual([]);
+    });
+    await play({ name: 'leave-out-unknown', view: runView([users]), workflow: 'validation', input: { leaveOut: ['nobody'] } }, async ({ result, world }) => {
+      await expect(result()).rejects.toMatchObject({ cause: { type: 'PLAN_INVALID' } });
+      expect(world.named('closeRun')).toMatchObject([{ outcome: 'failed' }]);
     });
   });
 });

@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer';
 import type { Client, ClientBase } from 'pg';
 import type { Batch, BatchLimits, PgcopyBatch, ValuesBatch } from '../../../migration/batch';
 import type { DatasetDescription, ReadRequest, Selection, Source, SourceBatch } from '../../../migration/connector';
@@ -60,7 +59,6 @@ export class PostgresSource implements Source {
       const neighbours = keyAt && await isUnproven(client, request.selection) ? new NeighbourCheck(this.place) : null;
       if (neighbours && request.key && request.cursor) await refuseTwins(client, request.selection, request.key, request.cursor, this.place);
       for await (const chunk of copyOut(client, sql, request.encoding === 'pgcopy' ? 'binary' : 'text', request.limits, request.signal)) {
-        if (request.encoding === 'values' && !isUtf8(chunk.data)) throw notUtf8(this.place);
         const batch = decode(chunk);
         const keyOf = (row: number): KeyText | null => keyAt?.map((at) => fieldText(batch, row, at, request.columns) ?? '') ?? null;
         if (neighbours) for (let row = 0; row < batch.rowCount; row += 1) neighbours.see(keyOf(row));
@@ -125,10 +123,6 @@ async function refuseTwins(client: ClientBase, selection: Selection, key: string
 
 function notUnique(place: string): MigrationError {
   return new MigrationError('KEY_NOT_UNIQUE', `${place}: two rows have the same key. Declare a key that is unique, or leave key out: the rows are then copied in one piece.`);
-}
-
-function notUtf8(place: string): MigrationError {
-  return new MigrationError('SQL_INVALID', `${place}: the source holds text that is not UTF-8 (its database has the encoding SQL_ASCII, which checks nothing). Mend those rows, or select them with convert_from() in a query.`);
 }
 
 /** All rows of the selection; INHERITS parents without their children. */
