@@ -2,6 +2,7 @@ import type { Batch, Rejection } from '../migration/batch';
 import type { CommitUnit, QuarantineEntry, SourceBatch } from '../migration/connector';
 import { MigrationError } from '../migration/errors';
 import type { KeyText } from '../migration/split';
+import { giveSlab } from './connectors/postgres/slab-pool';
 import type { Pipeline } from './dataset-pipeline';
 import { transformRows } from './transform-batch';
 import { validateRows } from './validate-batch';
@@ -11,13 +12,14 @@ interface StagedBatch { read: Batch; write: Batch }
 
 /**
  * Leads batches through transform and validate and groups them into commits of about `pipeline.commitRows` rows or `pipeline.commitBytes`.
+ * Past `dueMs` (milliseconds of the clock) a unit ends with the batch at hand: a slow source, too, gets its rows committed in time.
  * The last unit has `done` set, and may be empty. Rejected rows are in `quarantine` with their original content.
  * @throws MigrationError `ROW_REFUSED` when a row is rejected and the plan says `on_invalid: fail`.
  */
-export async function* commitUnits(pipeline: Pipeline, batches: AsyncIterable<SourceBatch>, firstCommitNo: number): AsyncGenerator<CommitUnit> {
+export async function* commitUnits(pipeline: Pipeline, batches: AsyncIterable<SourceBatch>, firstCommitNo: number, dueMs = Number.POSITIVE_INFINITY): AsyncGenerator<CommitUnit> {
   let unit = new UnitInProgress(pipeline, firstCommitNo);
   for await (const batch of batches) {
-    if (unit.full) {
+    if (unit.full || (unit.begun && Date.now() >= dueMs)) {
       yield unit.finish(false);
       unit = new UnitInProgress(pipeline, unit.commitNo + 1);
     }
@@ -37,6 +39,10 @@ class UnitInProgress {
     private readonly pipeline: Pipeline,
     readonly commitNo: number,
   ) {}
+
+  get begun(): boolean {
+    return this.readCount > 0;
+  }
 
   get full(): boolean {
     return this.readCount >= this.pipeline.commitRows || this.byteCount >= this.pipeline.commitBytes;
@@ -66,6 +72,12 @@ class UnitInProgress {
       },
       cursor: this.cursor,
       done,
+      release() {
+        for (const { read, write } of staged.splice(0)) {
+          if (read.encoding === 'pgcopy') giveSlab(read.data);
+          if (write.encoding === 'pgcopy') giveSlab(write.data);
+        }
+      },
     };
   }
 }

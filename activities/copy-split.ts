@@ -33,6 +33,8 @@ export async function copySplit(deps: ActivityDependencies, input: SliceInput): 
 /** What heartbeats of a slice show. */
 export interface SliceProgress { split: number; rows: number; commits: number }
 
+interface InFlight { unit: CommitUnit; counts: ReturnType<typeof writeUnit> }
+
 /** From the writer's checkpoint until the split is done or `deadline` (milliseconds of the clock) has passed. */
 export async function copySlice(pipeline: Pipeline, writer: PostgresSplitWriter, deadline: number, progress: SliceProgress): Promise<SliceResult> {
   const { checkpoint, bounds } = writer;
@@ -42,16 +44,17 @@ export async function copySlice(pipeline: Pipeline, writer: PostgresSplitWriter,
   const stop = () => stopReading.abort(new Error('slice over'));
   cancellationSignal.addEventListener('abort', stop, { once: true });
   if (cancellationSignal.aborted) stop();
-  const units = commitUnits(pipeline, readRows(pipeline, bounds, checkpoint.cursor, stopReading.signal), checkpoint.commitNo + 1);
+  const units = commitUnits(pipeline, readRows(pipeline, bounds, checkpoint.cursor, stopReading.signal), checkpoint.commitNo + 1, deadline);
   let counts = noCounts();
-  const settle = async (commit: ReturnType<typeof writeUnit> | null): Promise<void> => {
+  const settle = async (commit: InFlight | null): Promise<void> => {
     if (!commit) return;
-    const written = await commit;
+    const written = await commit.counts;
+    commit.unit.release?.();
     counts = addCounts(counts, written);
     progress.rows = counts.read;
     progress.commits += 1;
   };
-  let inFlight: ReturnType<typeof writeUnit> | null = null;
+  let inFlight: InFlight | null = null;
   try {
     let next = ahead(units);
     for (;;) {
@@ -60,15 +63,15 @@ export async function copySlice(pipeline: Pipeline, writer: PostgresSplitWriter,
       await settle(inFlight);
       inFlight = null;
       if (!unit || cancellationSignal.aborted || (Date.now() >= deadline && progress.commits > 0)) break;
-      inFlight = writeUnit(writer, unit);
+      inFlight = { unit, counts: writeUnit(writer, unit) };
       // Awaited at the next turn; a failure meanwhile must not count as unhandled.
-      inFlight.catch(() => undefined);
+      inFlight.counts.catch(() => undefined);
       next = unit.done ? Promise.resolve({ value: undefined, done: true }) : ahead(units);
     }
   } finally {
     stop();
     cancellationSignal.removeEventListener('abort', stop);
-    await inFlight?.catch(() => undefined);
+    await inFlight?.counts.catch(() => undefined);
     await units.return(undefined).catch(() => undefined);
   }
   if (cancellationSignal.aborted && !checkpoint.done) await cancelled;

@@ -14,6 +14,9 @@ export function readRows(pipeline: Pipeline, bounds: SplitBounds, cursor: KeyTex
   return pipeline.reader.read({ selection: context.sourceSelection, columns: readColumns, key: source.key, bounds, cursor, encoding, limits, signal });
 }
 
+/** A slow source, too, gets its rows committed in time: the segment then ends with the batch at hand. */
+const SEGMENT_MS_MAX = 60_000;
+
 /**
  * Staged mode: reads the rows of the split's next commit into the staging store. Null when the split is done.
  * Needs the source and the staging folder, not the target. Repeating it reads the same rows.
@@ -32,8 +35,9 @@ export async function readBatch(deps: ActivityDependencies, input: SegmentInput)
     let rows = 0;
     let bytes = 0;
     let last = true;
+    const due = Date.now() + SEGMENT_MS_MAX;
     for await (const { batch, endCursor } of readRows(pipeline, checkpoint, checkpoint.cursor, stop.signal)) {
-      if (rows >= pipeline.commitRows || bytes >= pipeline.commitBytes) {
+      if (rows >= pipeline.commitRows || bytes >= pipeline.commitBytes || (rows > 0 && Date.now() >= due)) {
         last = false;
         break;
       }

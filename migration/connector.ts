@@ -97,6 +97,8 @@ export interface CommitUnit {
   quarantineRow(batch: number, row: number, rule: string): QuarantineEntry;
   cursor: KeyText | null;
   done: boolean;
+  /** Gives the memory of the batches back. Call it once, when the commit is durable and nobody looks at the rows any more. */
+  release?(): void;
 }
 
 /** Holds the fence of one split. A stale holder's commit changes nothing (`FENCED`). */

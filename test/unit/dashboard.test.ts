@@ -1,7 +1,7 @@
 import { noCounts } from '../../migration/accounting';
 import { dashboardBlock, dashboardMarkdown, dashboardText, grouped, humanDuration } from '../../migration/dashboard';
 import type { BlockedStep, DatasetProgress, Progress, RunProgress } from '../../migration/protocol';
-import { idleDelayMs, nextSliceMs, reminderDelayMs, watchPauseMs, watchWaitMs } from '../../migration/timing';
+import { failedLookPauseMs, idleDelayMs, nextSliceMs, reminderDelayMs, watchPauseMs, watchWaitMs } from '../../migration/timing';
 
 function dataset(name: string, state: DatasetProgress['state'], read: number, total: number): DatasetProgress {
   return { dataset: name, state, total, counts: { ...noCounts(), read, written: read } };
@@ -97,6 +97,7 @@ describe('the waits of the orchestration', () => {
     expect([100, 700].map((ms) => nextSliceMs(ms, 1_000))).toEqual([200, 1_000]);
     expect([1, 2, 10].map(idleDelayMs)).toEqual([2_000, 4_000, 60_000]);
     expect([0, 1, 9].map(watchWaitMs)).toEqual([60_000, 120_000, 7_200_000]);
+    expect([1, 200, 300].map(failedLookPauseMs)).toEqual([20_000, 20_000, 400_000]);
     expect([0, 1, 10].map((sent) => reminderDelayMs(1_800_000, sent))).toEqual([1_800_000, 3_600_000, 14_400_000]);
   });
 

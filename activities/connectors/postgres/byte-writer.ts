@@ -1,17 +1,20 @@
+import { giveSlab, takeSlab } from './slab-pool';
+
 /** A buffer that grows; written front to back. */
 export class ByteWriter {
   data: Buffer;
   length = 0;
 
   constructor(capacity: number) {
-    this.data = Buffer.allocUnsafeSlow(Math.max(capacity, 64));
+    this.data = takeSlab(capacity);
   }
 
   /** Makes room for `bytes` more. */
   reserve(bytes: number): void {
     if (this.length + bytes <= this.data.length) return;
-    const larger = Buffer.allocUnsafeSlow(Math.max(this.data.length * 2, this.length + bytes));
+    const larger = takeSlab(Math.max(this.data.length * 2, this.length + bytes));
     this.data.copy(larger, 0, 0, this.length);
+    giveSlab(this.data);
     this.data = larger;
   }
 

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Client } from 'pg';
 import type { BatchLimits } from '../../../migration/batch';
+import { giveSlab, takeSlab } from './slab-pool';
 
 /**
  * COPY ... TO STDOUT, read straight from the socket.
@@ -205,7 +206,7 @@ class RowCollector {
     private readonly emit: (chunk: RowChunk) => void,
   ) {
     this.headerPending = binary;
-    this.slab = Buffer.allocUnsafeSlow(FIRST_SLAB_BYTES);
+    this.slab = takeSlab(FIRST_SLAB_BYTES);
     this.offsets = new Uint32Array(1025);
   }
 
@@ -243,14 +244,15 @@ class RowCollector {
     this.lastChunkBytes = Math.max(FIRST_SLAB_BYTES, this.filled);
     this.emit({ data: this.slab.subarray(0, this.filled), offsets: this.offsets.slice(0, this.count + 1), rowCount: this.count });
     // Rows of one table are alike: the next chunk will need about as much.
-    this.slab = Buffer.allocUnsafeSlow(this.lastChunkBytes + (this.lastChunkBytes >> 4));
+    this.slab = takeSlab(this.lastChunkBytes + (this.lastChunkBytes >> 4));
     this.filled = 0;
     this.count = 0;
   }
 
   private grow(needed: number): void {
-    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.slab.length * 2));
+    const larger = takeSlab(Math.max(needed, this.slab.length * 2));
     this.slab.copy(larger, 0, 0, this.filled);
+    giveSlab(this.slab);
     this.slab = larger;
   }
 
