@@ -6,6 +6,8 @@ import path from 'node:path';
 
 const FOLDERS = ['migration', 'workflows', 'activities', 'workers', 'scripts', 'test', 'bench'];
 const LINES_MAX = 400;
+/** Suites hold tables of cases, and one set-up for many tests. */
+const TEST_LINES_MAX = 650;
 const COLUMNS_MAX = 400;
 const BUCKET_NAMES = /^(utils?|helpers?|common|types|misc|shared)\.ts$/;
 // Split so that this file does not find itself.
@@ -25,11 +27,13 @@ function sourceFiles(folder: string): SourceFile[] {
 function breachesOf({ path: file, text }: SourceFile): string[] {
   const lines = text.split('\n');
   const found: string[] = [];
-  if (lines.length > LINES_MAX) found.push(`${file}: ${lines.length} lines; split it by what it does (at most ${LINES_MAX})`);
+  const isTest = file.startsWith('test/');
+  const linesMax = isTest ? TEST_LINES_MAX : LINES_MAX;
+  if (lines.length > linesMax) found.push(`${file}: ${lines.length} lines; split it by what it does (at most ${linesMax})`);
   if (BUCKET_NAMES.test(path.basename(file))) found.push(`${file}: name it for what is inside`);
   if (path.basename(file) !== path.basename(file).toLowerCase()) found.push(`${file}: file names are kebab-case`);
   lines.forEach((line, at) => {
-    if (line.length > COLUMNS_MAX) found.push(`${file}:${at + 1}: ${line.length} columns (at most ${COLUMNS_MAX})`);
+    if (!isTest && line.length > COLUMNS_MAX) found.push(`${file}:${at + 1}: ${line.length} columns (at most ${COLUMNS_MAX})`);
     if (LEFTOVERS.test(line)) found.push(`${file}:${at + 1}: a leftover note; do it or file it`);
   });
   return found;

@@ -125,7 +125,7 @@ describe('encodings', () => {
         columns.forEach(({ way }, i) => {
           for (const [rule, value] of Object.entries(way.validation ?? {})) {
             if (rule === 'required') validation[rule] = [...(validation[rule] as string[] | undefined ?? []), names[i]];
-            else validation[rule] = { ...(validation[rule] as object | undefined ?? {}), [names[i] ?? '']: value };
+            else validation[rule] = { ...(validation[rule] ?? {}), [names[i] ?? '']: value };
           }
         });
         return {

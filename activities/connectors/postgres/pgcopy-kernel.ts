@@ -77,7 +77,7 @@ class Spans {
 
   /** -1 for NULL. */
   length(data: Buffer, field: number): number {
-    return data.readInt32BE(this.starts[field]!);
+    return data.readInt32BE(this.starts[field]);
   }
 
   value(data: Buffer, field: number, codec: BinaryCodec): Value {
