@@ -1,5 +1,7 @@
 // Two projects: `unit` is pure code and needs no server; `system` starts the local stack once for all its suites.
 'use strict';
+// Texts are compared as plain text, also where CI is set and colours would be on; child processes inherit it.
+process.env.NO_COLOR = '1';
 const shared = {
   testEnvironment: 'node',
   transform: { '^.+\\.ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, module: { type: 'commonjs' } }] },
