@@ -5,21 +5,18 @@ import { loadControl } from './run-context';
 import { workflowLink } from './stores/lease';
 import { readMigrations } from './stores/control-store';
 
-/** After so many attempts the message is given up: a broken webhook must not hold a run. */
-const ATTEMPTS_MAX = 4;
-
 /** Whom to tell, and which workflow the message is about. */
 interface Addressee { to: NotifyTargets; namespace: string; workflowId: string | null }
 
 /**
  * Tells the people whom the plan names, by webhook, command or both; without any, nothing happens. At least once: a repeat may arrive twice, with the same `id`.
  * With `to` in the input no store is asked: people hear even while the control store is what is away.
- * @throws MigrationError `NOTIFY_FAILED` (transient) on the first attempts; later failures are logged only.
+ * @throws MigrationError `NOTIFY_FAILED` (transient). How long it is tried is the workflow's to say: a broken webhook does not hold a run.
  */
 export async function notify(deps: ActivityDependencies, input: NotifyInput): Promise<void> {
   const { to, namespace, workflowId } = input.to ? { to: input.to, namespace: deps.owners.namespace, workflowId: input.workflowId ?? null } : await addressee(deps, input);
   if (to.webhook === undefined && to.command === undefined) return;
-  const { attempt, activityId } = Context.current().info;
+  const { activityId } = Context.current().info;
   try {
     await deps.notifiers.send({ webhook: to.webhook, command: to.command }, {
       id: `${input.ref.migration}/${input.ref.lease}/${activityId}`,
@@ -32,8 +29,8 @@ export async function notify(deps: ActivityDependencies, input: NotifyInput): Pr
       blocked: input.blocked.map(({ step, dataset, code, message, remedies, since }) => ({ step, dataset: dataset ?? null, code, message, remedies, since })),
     });
   } catch (error) {
-    if (attempt < ATTEMPTS_MAX) throw error;
-    deps.log.error({ migration: input.ref.migration, event: input.event, reason: error instanceof Error ? error.message : 'unknown' }, 'a notification could not be delivered and is given up');
+    deps.log.warn({ migration: input.ref.migration, event: input.event, reason: error instanceof Error ? error.message : 'unknown' }, 'a notification could not be delivered');
+    throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-/** Workload W2 `contacts`: the mixed table of docs/benchmarks.md. 10 columns, about 193 bytes of text a row. */
+/** Workload W2 `contacts`: a table of mixed types. 10 columns, about 193 bytes of text a row. */
 export const CREATE_SOURCE = `
 CREATE TABLE contacts (id bigint PRIMARY KEY, account int NOT NULL, email text NOT NULL, name text NOT NULL, balance numeric(12,2), active boolean,
   created timestamp, seen timestamptz, note text, country char(2))`;

@@ -17,11 +17,17 @@ const ABORTED = 'STEP_ABORTED';
 
 /** A failure of this workflow's own making. Ends the run that throws it, unless a step catches it and blocks. */
 export function failure(code: ErrorCode, message: string): ApplicationFailure {
-  return ApplicationFailure.create({ type: code, message, nonRetryable: true });
+  return withoutStack(ApplicationFailure.create({ type: code, message, nonRetryable: true }));
 }
 
 export function abortedBy(step: string, by: string | undefined): ApplicationFailure {
-  return ApplicationFailure.create({ type: ABORTED, message: `${step} was aborted${by ? ` by ${by}` : ''}.`, nonRetryable: true });
+  return withoutStack(ApplicationFailure.create({ type: ABORTED, message: `${step} was aborted${by ? ` by ${by}` : ''}.`, nonRetryable: true }));
+}
+
+/** Where in the code a refusal was made helps nobody who reads it in the UI. */
+function withoutStack(refusal: ApplicationFailure): ApplicationFailure {
+  refusal.stack = '';
+  return refusal;
 }
 
 export function isErrorCode(text: string | null | undefined): text is ErrorCode {

@@ -1,4 +1,4 @@
-import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, isCancellation, log, sleep, workflowInfo } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, isCancellation, log, setCurrentDetails, sleep, workflowInfo } from '@temporalio/workflow';
 import type { AdmitInput, MigrationInput, Progress, RunStatus, RunView } from '../migration/protocol';
 import { controlActivities, lastLookActivities } from './activity-proxies';
 import { describeFailure, failure, isExpected } from './failures';
@@ -25,7 +25,11 @@ export async function admit(run: RunControl, input: MigrationInput, purpose: Adm
     } catch (error) {
       if (isCancellation(error) || !isExpected(error)) throw error;
       const { code, message } = describeFailure(error);
-      if (code !== 'SYSTEM_BUSY' || Date.now() >= until) throw failure(code, message);
+      if (code !== 'SYSTEM_BUSY' || Date.now() >= until) {
+        // Current details render links: the way to the owner of a held lease can be followed.
+        setCurrentDetails(`## Refused\n\n**${code}**: ${message}`);
+        throw failure(code, message);
+      }
       run.note(`Waiting to be admitted: ${message}`);
       await sleep('10s', { summary: 'until the next admission' });
       run.note(null);

@@ -24,6 +24,7 @@ export function renderResult(result: MigrationResult, terminal: Terminal): strin
   const proof = renderProof(result.checks, result.comparisons, terminal);
   if (proof.length > 0) lines.push('', ...proof);
   if (result.skipped && result.skipped.length > 0) lines.push('', `${color.yellow(marks.warning)} Skipped by a person: ${result.skipped.join(', ')}`);
+  if (result.notRestored && result.notRestored.length > 0) lines.push('', `${color.red(marks.bad)} Not built again on the target: ${result.notRestored.join('; ')}`);
   if (result.openQuarantine > 0) {
     lines.push('', `${color.yellow(marks.warning)} ${countOf(result.openQuarantine, 'row')} in quarantine ${result.openQuarantine === 1 ? 'is' : 'are'} still open: npx caravan quarantine list ${result.migration}`);
   }

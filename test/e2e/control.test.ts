@@ -507,10 +507,10 @@ describe('notify', () => {
     await expect(inActivity(() => notify(away, input(view)))).rejects.toMatchObject({ code: 'SYSTEM_UNREACHABLE' });
   });
 
-  test('fails a few times, then gives up without stopping the run', async () => {
+  test('a message that cannot be delivered is a transient failure, however often it was tried', async () => {
     const deps = dependencies({ env: { CARAVAN_COMMAND_PAGER: 'exit 3' } });
     const view = await admit(deps, start('a', { plan: planOf({ alerts: { notify: { command: 'pager' } } }) }));
     await expect(inActivity(() => notify(deps, input(view)))).rejects.toMatchObject({ code: 'NOTIFY_FAILED', kind: 'transient' });
-    await expect(inActivity(() => notify(deps, input(view)), 4)).resolves.toBeUndefined();
+    await expect(inActivity(() => notify(deps, input(view)), 4)).rejects.toMatchObject({ code: 'NOTIFY_FAILED' });
   });
 });
