@@ -1,28 +1,15 @@
 import type { Batch, StageResult } from '../migration/batch';
 import type { SegmentRef, StagedInput } from '../migration/protocol';
-import { openPipeline, type Pipeline } from './dataset-pipeline';
+import type { Pipeline } from './dataset-pipeline';
 import type { ActivityDependencies } from './dependencies';
-import { withHeartbeat } from './heartbeat';
-import { StagingStore } from './staging-store';
+import { passSegment } from './pure-stage';
 
 /** Stage 3: rows that break a rule leave the batch, with every rule they break. */
 export function validateRows(pipeline: Pick<Pipeline, 'kernel'>, batch: Batch): StageResult {
   return pipeline.kernel.validate(batch);
 }
 
-/** Staged mode: one segment from the staging store, back into it. Repeating it gives the same segment. */
-export async function validateBatch(deps: ActivityDependencies, input: StagedInput): Promise<SegmentRef> {
-  return withHeartbeat({ split: input.segment.ordinal, commit: input.segment.commitNo }, async () => {
-    const pipeline = await openPipeline(deps, input, {}, 'neither');
-    const store = new StagingStore(deps.staging, input.ref.migration);
-    const segment = await store.read(input.segment);
-    const batches: Batch[] = [];
-    const rejections = [...segment.rejections];
-    for (const [at, batch] of segment.batches.entries()) {
-      const result = validateRows(pipeline, batch);
-      batches.push(result.batch);
-      rejections.push(...result.rejections.map((rejection) => ({ batch: at, ...rejection })));
-    }
-    return store.write({ ...input.segment, stage: 'validated' }, { ...segment, batches, rejections });
-  });
+/** Staged mode: the transformed rows, less those that break a rule. Repeating it gives the same segment. */
+export function validateBatch(deps: ActivityDependencies, input: StagedInput): Promise<SegmentRef> {
+  return passSegment(deps, input, 'validated', validateRows);
 }

@@ -1,3 +1,4 @@
+import { fitsSingle } from './single-precision';
 import type { RuleCheck } from './rules/definition';
 import { codePoints } from './rules/length';
 import { decimalParts } from './transform/decimal-arithmetic';
@@ -90,7 +91,7 @@ export function fitCheck(target: Column): RuleCheck | null {
     return { check: (value) => typeof value !== 'bigint' || (value >= min && value <= max) };
   }
   if (subsecond !== undefined && subsecond < SUBSECOND_MAX) return { check: (value) => typeof value !== 'string' || subsecondDigits(value) <= subsecond };
-  if (single) return { check: (value: Value) => typeof value !== 'number' || Number.isNaN(value) || Math.fround(value) === value };
+  if (single) return { check: (value: Value) => typeof value !== 'number' || fitsSingle(value) };
   return null;
 }
 

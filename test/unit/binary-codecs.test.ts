@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { binaryCodec } from '../../activities/connectors/postgres/binary-codecs';
 import { ByteWriter } from '../../activities/connectors/postgres/byte-writer';
+import { fitsSingle } from '../../migration/single-precision';
 import type { Value } from '../../migration/value';
 
 const OID = { bool: 16, int8: 20, int2: 21, int4: 23, text: 25, float4: 700, float8: 701, date: 1082, time: 1083, timestamp: 1114, timestamptz: 1184, numeric: 1700, uuid: 2950 } as const;
@@ -50,4 +51,9 @@ describe('binary forms', () => {
     'type %d refuses %p with the code of the server', (oid, value, sqlState) => {
       expect(() => roundTrip(oid, value)).toThrow(expect.objectContaining({ sqlState }));
     });
+
+  test('single precision keeps the digits that stand for it, and nothing that it would round', () => {
+    for (const kept of [0, -0, 0.1, 1.5, 3.4e38, NaN, Infinity, 16777216]) expect(fitsSingle(kept)).toBe(true);
+    for (const rounded of [1e-50, 0.123456789, 1e39, 16777217]) expect(fitsSingle(rounded)).toBe(false);
+  });
 });

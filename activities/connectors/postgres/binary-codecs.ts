@@ -1,3 +1,4 @@
+import { fitsSingle, shortestSingle } from '../../../migration/single-precision';
 import type { Value } from '../../../migration/value';
 import type { ByteWriter } from './byte-writer';
 import { dateFromDays, daysFromDate, instantFromMicros, microsFromInstant, microsFromTime, timeFromMicros } from './civil-time';
@@ -78,54 +79,16 @@ function isInfinite(value: NonNullable<Value>): boolean {
 }
 
 const float4: BinaryCodec = {
-  decode: (data, at) => shortestFloat(data.readFloatBE(at)),
+  decode: (data, at) => shortestSingle(data.readFloatBE(at)),
   encode(writer, value) {
     const number = value as number;
-    const single = Math.fround(number);
     // What would be rounded is refused here: once it is encoded, no rule could tell.
-    if (single !== number && !Number.isNaN(number) && shortestFloat(single) !== number) throw OUT_OF_RANGE;
+    if (!fitsSingle(number)) throw OUT_OF_RANGE;
     writer.reserve(4);
     writer.data.writeFloatBE(number, writer.length);
     writer.length += 4;
   },
 };
-
-/** Below it, single precision has fewer than the usual six sure digits. */
-const SINGLE_NORMAL_MIN = 2 ** -126;
-
-const singleBits = new DataView(new ArrayBuffer(4));
-
-/** The next single precision number away from zero (`step` 1) or towards it (-1), for finite positive ones. */
-function neighbour(single: number, step: 1 | -1): number {
-  singleBits.setFloat32(0, single);
-  singleBits.setInt32(0, singleBits.getInt32(0) + step);
-  return singleBits.getFloat32(0);
-}
-
-/**
- * The double that the server's text of this float4 gives: fewest digits strictly between the midpoints to its neighbours, then nearest, then even
- * (as Ryu does it in the server, src/common/f2s.c).
- */
-function shortestFloat(single: number): number {
-  if (!Number.isFinite(single) || (Number.isInteger(single) && Math.abs(single) < 2 ** 24)) return single;
-  const size = Math.abs(single);
-  const below = (size + neighbour(size, -1)) / 2;
-  const next = neighbour(size, 1);
-  const above = Number.isFinite(next) ? (size + next) / 2 : 2 * size - below;
-  for (let digits = size < SINGLE_NORMAL_MIN ? 1 : 6; digits <= 9; digits += 1) {
-    const [mantissa = '', exponent = ''] = size.toExponential(digits - 1).split('e');
-    const nearest = Number(mantissa.replace('.', ''));
-    const scale = Number(exponent) - digits + 1;
-    let best: number | null = null;
-    for (const candidate of nearest % 2 === 0 ? [nearest, nearest - 1, nearest + 1] : [nearest - 1, nearest + 1, nearest]) {
-      const value = Number(`${candidate}e${scale}`);
-      // The double's own rounding must not decide a tie: the even digit, which comes first, does.
-      if (value > below && value < above && (best === null || Math.abs(value - size) < Math.abs(best - size) * 0.999_999)) best = value;
-    }
-    if (best !== null) return single < 0 ? -best : best;
-  }
-  return single;
-}
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
