@@ -54,15 +54,23 @@ async function startPatiently<I>(type: string, { workflowId, input, summary, att
   }
 }
 
+/** Signals are sent in order, none waits for the one before: see `sendAll` in reporting.ts. */
 async function forwardPauses(steps: Steps, handle: ChildWorkflowHandle<Workflow>): Promise<void> {
   let told = false;
+  const tell = async (paused: boolean): Promise<void> => {
+    try {
+      await handle.signal(setPausedSignal, paused);
+    } catch (error) {
+      if (!isCancellation(error)) log.warn('a child did not hear of a pause: it has ended', { workflowId: handle.workflowId });
+    }
+  };
   try {
     for (;;) {
       await condition(() => steps.paused !== told);
       told = steps.paused;
-      await handle.signal(setPausedSignal, told);
+      void tell(told);
     }
   } catch (error) {
-    if (!isCancellation(error)) log.warn('a child did not hear of a pause: it has ended', { workflowId: handle.workflowId });
+    if (!isCancellation(error)) throw error;
   }
 }

@@ -3,6 +3,7 @@ import { failedLookPauseMs, reminderDelayMs, watchPauseMs, watchWaitMs } from '.
 import { controlActivities, noticeActivities, watchActivities } from './activity-proxies';
 import { attributes, stepDecisionSignal } from './definitions';
 import { describeFailure, isExpected } from './failures';
+import type { StepDecision } from '../migration/protocol';
 import type { Notice, RunControl } from './run-control';
 
 const REMIND_EVERY_MS = 30 * 60_000;
@@ -10,6 +11,9 @@ const REMIND_EVERY_MS = 30 * 60_000;
 const STOP_LIMIT_MS = 20_000;
 /** Messages without which nobody comes: tried for minutes. */
 const CALLS: Notice['event'][] = ['blocked', 'waiting_for_approval'];
+
+/** More turns of the microtask queue than any chain from a condition to its command takes. */
+const SETTLING_TURNS = 100;
 
 /** The loops beside the work of a run. */
 export interface Reporting {
@@ -24,7 +28,12 @@ export function startReporting(run: RunControl): Reporting {
   const inward = new CancellationScope({ cancellable: true, parent: shielded });
   const outward = new CancellationScope({ cancellable: true, parent: shielded });
   let sent = false;
-  void outward.run(() => Promise.all([recordStatus, recordDecisions, sendNotices, sendDecisions].map((loop) => untilCancelled(() => loop(run, state))))).then(() => { sent = true; });
+  void outward.run(() => Promise.all([
+    recordStatus(run, state),
+    sendAll(run, state, run.unrecorded, recordDecision),
+    sendAll(run, state, run.notices, sendNotice),
+    sendAll(run, state, run.decisions, sendDecision),
+  ].map((loop) => untilCancelled(() => loop)))).then(() => { sent = true; });
   void inward.run(() => Promise.all([watchProgress, remind, blockOnAlerts].map((loop) => untilCancelled(() => loop(run)))));
   return {
     async stop() {
@@ -48,11 +57,20 @@ async function untilCancelled(loop: () => Promise<void>): Promise<void> {
   }
 }
 
+/**
+ * Lets everything else that this activation set off go first. Status is written by one loop, which may still wait for its last write when an update
+ * comes: its commands must be the last ones either way, or a replay that sees both in another order would not match the history.
+ */
+async function afterOtherCommands(): Promise<void> {
+  for (let turn = 0; turn < SETTLING_TURNS; turn++) await Promise.resolve();
+}
+
 /** Writes status and blocked steps to the control store, and the search attributes, whenever they change. */
 async function recordStatus(run: RunControl, state: { stopping: boolean }): Promise<void> {
   let recorded = '';
   for (;;) {
     await condition(() => state.stopping || run.statusVersion !== recorded);
+    await afterOtherCommands();
     if (run.lost || (state.stopping && run.statusVersion === recorded)) return;
     recorded = run.statusVersion;
     const { phase, status, blocked } = run;
@@ -67,43 +85,36 @@ async function recordStatus(run: RunControl, state: { stopping: boolean }): Prom
   }
 }
 
-async function sendNotices(run: RunControl, state: { stopping: boolean }): Promise<void> {
+/**
+ * Sends what handlers put into `queue`, in order, at once: none waits for another that is under way or tried again. The commands of an update must
+ * not depend on whether an activity that ended just before it is told first or after it: a replay may see the two the other way round.
+ */
+async function sendAll<T>(run: RunControl, state: { stopping: boolean }, queue: T[], send: (run: RunControl, item: T) => Promise<void>): Promise<void> {
   const underway = new Set<Promise<void>>();
   for (;;) {
-    await condition(() => state.stopping || run.notices.length > 0);
-    const notice = run.notices.shift();
-    if (run.lost || !notice) break;
-    // None waits for another that is being tried again.
-    const sending = untilCancelled(() => send(run, notice)).then(() => { underway.delete(sending); });
+    await condition(() => state.stopping || queue.length > 0);
+    const item = queue.shift();
+    if (run.lost || item === undefined) break;
+    const sending = untilCancelled(() => send(run, item)).then(() => { underway.delete(sending); });
     underway.add(sending);
   }
   await Promise.all(underway);
 }
 
-async function send(run: RunControl, notice: Notice): Promise<void> {
+async function sendNotice(run: RunControl, notice: Notice): Promise<void> {
   const { ref, notify: to } = run.view;
   const { workflowId } = workflowInfo();
   await tolerate(run, 'a notice could not be sent', () =>
     noticeActivities(run.queue, `notify: ${notice.event}`, CALLS.includes(notice.event)).notify({ ref, blocked: run.blocked, ...notice, to, workflowId }));
 }
 
-/** Puts every decision of a person into the control store, in order. */
-async function recordDecisions(run: RunControl, state: { stopping: boolean }): Promise<void> {
-  for (;;) {
-    await condition(() => state.stopping || run.unrecorded.length > 0);
-    const decision = run.unrecorded.shift();
-    if (run.lost || !decision) return;
-    await tolerate(run, 'a decision could not be recorded', () => controlActivities(run.queue, `decision: ${decision.action} ${decision.step}`).recordDecision({ ref: run.view.ref, decision }));
-  }
+/** Puts a decision of a person into the control store. */
+async function recordDecision(run: RunControl, decision: StepDecision): Promise<void> {
+  await tolerate(run, 'a decision could not be recorded', () => controlActivities(run.queue, `decision: ${decision.action} ${decision.step}`).recordDecision({ ref: run.view.ref, decision }));
 }
 
-async function sendDecisions(run: RunControl, state: { stopping: boolean }): Promise<void> {
-  for (;;) {
-    await condition(() => state.stopping || run.decisions.length > 0);
-    const next = run.decisions.shift();
-    if (!next) return;
-    await tolerate(run, 'a decision did not reach its workflow', () => getExternalWorkflowHandle(next.workflowId).signal(stepDecisionSignal, next.decision));
-  }
+async function sendDecision(run: RunControl, next: { workflowId: string; decision: StepDecision }): Promise<void> {
+  await tolerate(run, 'a decision did not reach its workflow', () => getExternalWorkflowHandle(next.workflowId).signal(stepDecisionSignal, next.decision));
 }
 
 /** Looks at the ledger again and again. Each look waits in its activity, which keeps the lease fresh meanwhile: news ends it, and rarely does when there were many. */
