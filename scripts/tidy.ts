@@ -13,7 +13,7 @@ const BUCKET_NAMES = /^(utils?|helpers?|common|types|misc|shared)\.ts$/;
 // Split so that this file does not find itself.
 const LEFTOVERS = new RegExp(`\\b(${['TO', 'DO|FIX', 'ME|XX', 'X'].join('')})\\b`);
 /** Loaded by name, not by import. */
-const ENTRIES = [/\.test\.ts$/, /^scripts\/(caravan|tidy|generate|record-history)\.ts$/, /^scripts\/demo\/(demo|seed)\.ts$/, /^bench\/bench\.ts$/, /^workflows\/index\.ts$/, /^test\/fixtures\/(start|stop)-stack\.ts$/];
+const ENTRIES = [/\.test\.ts$/, /^scripts\/(caravan|tidy|generate|record-history)\.ts$/, /^scripts\/demo\/(demo|seed)\.ts$/, /^bench\/bench\.ts$/, /^test\/sabotage\/sabotage\.ts$/, /^workflows\/index\.ts$/, /^test\/fixtures\/(start|stop)-stack\.ts$/];
 
 interface SourceFile { path: string; text: string }
 

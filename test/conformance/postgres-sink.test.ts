@@ -1,4 +1,8 @@
 import type { Client } from 'pg';
+import { mergeRows, mergeTarget, prepareMerge } from '../../activities/connectors/postgres/merge';
+import type { Column } from '../../migration/value';
+import { installLedger } from '../../activities/stores/ledger';
+import type { PostgresSystem } from '../../activities/connectors/postgres/system';
 import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
 
 const side = { source: { connection: 'legacy' }, target: { connection: 'new' } };
@@ -112,6 +116,22 @@ describe('the PostgreSQL sink', () => {
     expect(await rowsIn(run.target, `SELECT count(*)::int AS n, min(image ->> 'v') AS v FROM caravan.before_image WHERE dataset = 'merged' AND target_key[1]::int > 100`)).toEqual([{ n: 100, v: 'old101' }]);
     await run.copy(ref, 'merged');
     expect(await counts('merged')).toEqual({ read: 300, written: 202, unchanged: 98, quarantined: 0 });
+  }, 60_000);
+
+  test('the first before-image of a row stays, whoever changes the row later and however often it is merged', async () => {
+    await installLedger(run.deps.systems.open('new') as PostgresSystem);
+    await run.target.query(`CREATE TABLE imaged (id int PRIMARY KEY, v text); INSERT INTO imaged VALUES (1, 'theirs')`);
+    const columns: Column[] = [{ name: 'id', kind: 'integer', type: 'integer', nullable: false }, { name: 'v', kind: 'text', type: 'text', nullable: true }];
+    const merge = mergeTarget({ schema: 'public', name: 'imaged' }, ['id'], columns, false);
+    await prepareMerge(run.target, merge);
+    for (const value of ['first', 'second']) {
+      await run.target.query(`BEGIN; INSERT INTO caravan_stage VALUES (1, '${value}')`);
+      await mergeRows(run.target, { migration: 'sink-imaged', dataset: 'imaged', generation: 1, ordinal: 0 }, merge, columns);
+      await run.target.query('COMMIT');
+      expect(await rowsIn(run.target, 'SELECT v FROM imaged')).toEqual([{ v: value }]);
+    }
+    expect(await rowsIn(run.target, `SELECT image ->> 'v' AS v FROM caravan.before_image WHERE dataset = 'imaged'`)).toEqual([{ v: 'theirs' }]);
+    await run.target.query('DROP TABLE pg_temp.caravan_stage');
   }, 60_000);
 
   test('source rows that meet in one target key: the first stays, the others go to quarantine, across commits and splits too', async () => {
