@@ -14,7 +14,7 @@ const STATUS_WORDS: Record<RunStatus, string> = {
 /** The dashboard, the datasets, what is blocked and what to do: plain text, lines without trailing blanks. */
 export function dashboardText(state: RunProgress): string {
   const parts = [dashboardBlock(state)];
-  const table = datasetTable(state.progress);
+  const table = datasetTable(state);
   if (table) parts.push(table);
   const alerts = activeAlerts(state.progress);
   if (alerts.length > 0) parts.push(alerts.map((alert) => `Alert: ${alert.message}`).join('\n'));
@@ -29,14 +29,13 @@ export function dashboardMarkdown(state: RunProgress): string {
   const parts = [fenced(dashboardBlock(state))];
   for (const step of state.blocked) parts.push(blockedMarkdown(step));
   if (state.waitingFor.length > 0) {
-    const example = JSON.stringify({ gate: state.waitingFor[0], by: 'your name' });
-    parts.push(`### Waiting for approval: ${state.waitingFor.map(code).join(', ')}\n${SEND} \`approve\` with ${code(example)}.`);
+    parts.push(`### Waiting for approval: ${state.waitingFor.map(code).join(', ')}\n${send('approve', { gate: state.waitingFor[0], by: 'your name' })}`);
   }
   if (state.status === 'paused') parts.push(`### ${isPausing(state) ? 'Pausing' : 'Paused'}\n${state.note ? `${plain(state.note)} ` : ''}${isPausing(state) ? 'What cannot stop in the middle runs to its end first. ' : ''}To go on: ${SEND} \`resume\`.`);
   else if (state.note) parts.push(plain(state.note));
   const alerts = activeAlerts(state.progress);
   if (alerts.length > 0) parts.push(`### Alerts\n${alerts.map((alert) => `- ${plain(alert.message)}${alert.blocks ? ' (blocks)' : ''}`).join('\n')}`);
-  const table = datasetTable(state.progress);
+  const table = datasetTable(state);
   if (table) parts.push(`### Datasets\n${fenced(table)}`);
   if ((state.progress?.openQuarantine ?? 0) > 0) parts.push(`Rows in quarantine and why they are there: ${code(`npx caravan quarantine list ${state.migration}`)}`);
   // The UI's own button is larger, and stops only this workflow: its children go on, and updates are refused.
@@ -139,18 +138,26 @@ function statusWord(state: RunProgress): string {
 }
 
 /** Columns aligned by blanks: dataset, state, rows, quarantine. What moves comes first; a long list is cut and says so. */
-function datasetTable(progress: Progress | null): string {
+function datasetTable(state: RunProgress): string {
+  const { progress } = state;
   if (!progress || progress.datasets.length === 0) return '';
   const rank = { copying: 0, finishing: 0, waiting: 1, done: 2 };
   const sorted = progress.datasets.map((dataset, at) => ({ dataset, at })).sort((a, b) => rank[a.dataset.state] - rank[b.dataset.state] || a.at - b.at);
-  const rows = [['dataset', 'state', 'rows', 'of', 'quarantined'], ...sorted.slice(0, DATASETS_SHOWN).map(({ dataset }) => cells(dataset))];
+  const rows = [['dataset', 'state', 'rows', 'of', 'quarantined'], ...sorted.slice(0, DATASETS_SHOWN).map(({ dataset }) => cells(dataset, shownState(dataset, state)))];
   const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
   const lines = rows.map((row) => row.map((cell, column) => (column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ').trimEnd());
   if (sorted.length > DATASETS_SHOWN) lines.push(`... and ${sorted.length - DATASETS_SHOWN} more`);
   return lines.join('\n');
 }
 
-function cells({ dataset, state, counts, total }: DatasetProgress): string[] {
+/** What holds a dataset up says more than what it was doing. */
+function shownState({ dataset, state }: DatasetProgress, run: RunProgress): string {
+  if (state === 'done') return state;
+  if (run.blocked.some((step) => step.dataset === dataset)) return 'blocked';
+  return state !== 'waiting' && run.status === 'paused' && !isPausing(run) ? 'paused' : state;
+}
+
+function cells({ dataset, counts, total }: DatasetProgress, state: string): string[] {
   return [dataset, state, grouped(counts.read), grouped(Math.max(total, counts.read)), grouped(counts.quarantined)];
 }
 
@@ -163,16 +170,22 @@ function blockedText(step: BlockedStep): string {
 }
 
 function blockedMarkdown(step: BlockedStep): string {
-  const example = JSON.stringify({ action: 'retry', step: step.step, by: 'your name' });
   return [
     `### Blocked: ${code(step.step)}`,
     `**${step.code}** since ${minute(step.since)}: ${plain(step.message)}`,
     '',
     ...step.remedies.map((remedy) => `- ${plain(remedy)}`),
     '',
-    `${SEND} \`resolveStep\` with ${code(example)}.`,
-    step.skippable ? 'Other actions: `skip` leaves this step out, `abort` ends the run and keeps the rows.' : 'The other action: `abort` ends the run and keeps the rows.',
+    send('resolveStep', { action: 'retry', step: step.step, by: 'your name' }),
+    '',
+    step.skippable ? 'Instead of `retry`: `skip` leaves this step out (add `"reason"`), `abort` ends the run and keeps the rows.' : 'Instead of `retry`: `abort` ends the run and keeps the rows. This step cannot be skipped.',
   ].join('\n');
+}
+
+/** Which update to send, with its Data in a block of its own: to be copied as it is. */
+function send(update: string, data: object): string {
+  // One key a line: a block does not wrap, and the dialog lays it out like this, too.
+  return `${SEND} \`${update}\`, with this as Data:\n\n${fenced(JSON.stringify(data, null, 2).replaceAll('`', '\\u0060'))}`;
 }
 
 function links(state: RunProgress): string {

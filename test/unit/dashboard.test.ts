@@ -61,13 +61,13 @@ describe('the dashboard', () => {
     expect(markdown).toContain('└── Status: Blocked (copy:users)');
     expect(markdown).toContain('\\*nothing\\*');
     expect(markdown).toContain('- Look at the locks.');
-    expect(markdown).toContain('`{"action":"retry","step":"copy:users","by":"your name"}`');
+    expect(markdown).toContain('```\n{\n  "action": "retry",\n  "step": "copy:users",\n  "by": "your name"\n}\n```');
     expect(markdown).toContain('(/namespaces/{namespace}/workflows?query=');
     expect(dashboardText(state({ status: 'blocked', blocked: [blocked] }))).toContain('Blocked: copy:users (NO_PROGRESS)');
   });
 
   it('names the approval it waits for', () => {
-    expect(dashboardMarkdown(state({ status: 'waiting_for_approval', waitingFor: ['go'] }))).toContain('`{"gate":"go","by":"your name"}`');
+    expect(dashboardMarkdown(state({ status: 'waiting_for_approval', waitingFor: ['go'] }))).toContain('```\n{\n  "gate": "go",\n  "by": "your name"\n}\n```');
   });
 
   it('lists the datasets, moving ones first, and cuts a long list', () => {
@@ -75,6 +75,14 @@ describe('the dashboard', () => {
     const text = dashboardText(state({}, { datasets: many }));
     expect(text.indexOf('d59 ')).toBeLessThan(text.indexOf('d0 '));
     expect(text).toContain('... and 20 more');
+  });
+
+  it('says of each dataset what holds it up', () => {
+    const lines = (over: Partial<RunProgress>): string => dashboardText(state(over)).replaceAll(/ +/g, ' ');
+    expect(lines({ status: 'blocked', blocked: [{ ...blocked, dataset: 'users' }] })).toContain('users blocked 450,000');
+    expect(lines({ status: 'paused' })).toContain('users paused 450,000');
+    expect(lines({ status: 'paused' })).toContain('orders waiting');
+    expect(lines({ status: 'paused', pausingAfter: ['users'] })).toContain('users copying');
   });
 
   it('shows alerts that are active', () => {
