@@ -3,6 +3,7 @@ import type { CommitUnit, QuarantineEntry, SourceBatch } from '../migration/conn
 import { MigrationError } from '../migration/errors';
 import type { KeyText } from '../migration/split';
 import { giveSlab } from './connectors/postgres/slab-pool';
+import { readableKey } from './connectors/postgres/source';
 import type { Pipeline } from './dataset-pipeline';
 import { transformRows } from './transform-batch';
 import { validateRows } from './validate-batch';
@@ -91,5 +92,6 @@ export function quarantineEntry(pipeline: Pipeline, read: Batch, rejection: Reje
   }
   const content = textOf(read, rejection.row, readColumns);
   const key = source.key?.map((name) => content[readColumns.findIndex((column) => column.name === name)] ?? '') ?? null;
+  if (key) readableKey(key, `dataset ${context.name}`);
   return { key, content, rejection };
 }

@@ -18,11 +18,24 @@ export function readJson(text: string): JsonNode | undefined {
   }
 }
 
+/** Some object of the text has two equal keys. False also for what is no JSON. */
+export function hasDuplicateKeys(text: string): boolean {
+  if (!text.includes(',')) return false;
+  const reader = new JsonReader(text);
+  try {
+    reader.whole();
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  return reader.repeatsKey;
+}
+
 const LITERALS: readonly [string, JsonNode][] = [['true', true], ['false', false], ['null', null]];
 
 class JsonReader {
   private at = 0;
   private depth = 0;
+  repeatsKey = false;
 
   constructor(private readonly text: string) {}
 
@@ -91,6 +104,7 @@ class JsonReader {
       this.space();
       if (this.text.charCodeAt(this.at) !== 58) this.wrong();
       this.at += 1;
+      if (node.has(key)) this.repeatsKey = true;
       node.set(key, this.value());
     } while (this.more(125));
     return node;

@@ -149,7 +149,7 @@ function appendContent(out: CanonicalBytes, kind: ValueKind, value: Exclude<Valu
     case 'json': {
       const node = readJson(value as string);
       if (node === undefined) return false;
-      appendJson(out, node);
+      appendJson(out, node, policy);
       return true;
     }
   }
@@ -163,11 +163,19 @@ function appendDecimal(out: CanonicalBytes, text: string, policy: CanonicalPolic
   out.byte(parts.negative ? 45 : 43);
   out.int32(parts.exponent);
   if (policy.decimalScale === 'exact') {
-    const point = text.indexOf('.');
-    out.int32(point < 0 ? 0 : text.length - point - 1);
+    out.int32(displayScale(text));
   }
   out.text(parts.digits);
   return true;
+}
+
+/** Digits after the point that a numeric made of this text shows: `1.50` has two, `1.5e1` none. */
+function displayScale(text: string): number {
+  const e = text.search(/e/i);
+  const mantissa = e < 0 ? text : text.slice(0, e);
+  const point = mantissa.indexOf('.');
+  const fraction = point < 0 ? 0 : mantissa.length - point - 1;
+  return Math.max(0, fraction - (e < 0 ? 0 : Number(text.slice(e + 1))));
 }
 
 /** The same for the usual case, digits with at most one point, in one pass and without a string in between. False, with nothing appended, for all else. */
@@ -217,7 +225,7 @@ function isCanonicalMoment(kind: ValueKind, text: string): boolean {
 }
 
 /** Keys in one fixed order, numbers as exact decimals, every part with its length. */
-function appendJson(out: CanonicalBytes, node: JsonNode): void {
+function appendJson(out: CanonicalBytes, node: JsonNode, policy: CanonicalPolicy): void {
   if (node === null) { out.byte(TAG_NULL); return; }
   if (typeof node === 'boolean') { out.byte(node ? 1 : 0); return; }
   if (typeof node === 'string') { appendJsonText(out, node); return; }
@@ -225,21 +233,21 @@ function appendJson(out: CanonicalBytes, node: JsonNode): void {
     out.byte(TAG.decimal);
     const start = out.open();
     // The grammar of JSON numbers is part of that of decimals; only absurd exponents are not.
-    if (!appendDecimal(out, node.text, DEFAULT_POLICY)) out.text(node.text);
+    if (!appendDecimal(out, node.text, policy)) out.text(node.text);
     out.close(start);
     return;
   }
   if (Array.isArray(node)) {
     out.byte(91);
     out.int32(node.length);
-    for (const item of node) appendJson(out, item);
+    for (const item of node) appendJson(out, item, policy);
     return;
   }
   out.byte(123);
   out.int32(node.size);
   for (const key of [...node.keys()].sort()) {
     appendJsonText(out, key);
-    appendJson(out, node.get(key) ?? null);
+    appendJson(out, node.get(key) ?? null, policy);
   }
 }
 

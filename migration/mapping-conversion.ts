@@ -1,4 +1,5 @@
-import { isSingle } from './mapping-fit';
+import { hasDuplicateKeys } from './canonical-json';
+import { isSingle, typeBelow } from './mapping-fit';
 import { TransformFailure } from './transform/definition';
 import { textOfValue } from './transform/text-form';
 import { outsideCalendar } from './transform/to-moment';
@@ -17,11 +18,17 @@ const MAKER: Partial<Record<ValueKind, string>> = {
   datetime: 'to_timestamp', date: 'to_date', json: 'to_json', uuid: 'to_uuid', opaque: 'to_text',
 };
 
-/** A type's name without its modifier: `bit(3)` is `bit`. */
-const baseType = (type: string): string => type.replace(/\(.*?\)/, '');
+/** A type's name without schema and modifier: `bit(3)` is `bit`. Types of extensions, and those of renamed schemas, live elsewhere in the target. */
+const bareName = (type: string): string => type.replace(/^(?:"(?:[^"]|"")*"|[^".(]+)\./, '').replace(/\(.*?\)/, '');
+
+/** The server makes their values itself and reads none. */
+const UNWRITABLE = new Set(['pg_node_tree', 'gtsvector', 'pg_ndistinct', 'pg_dependencies', 'pg_mcv_list', 'pg_brin_bloom_summary', 'pg_brin_minmax_multi_summary']);
 
 /** Decides the conversion. Only what loses nothing happens by itself; the rest asks for a transform. `convert` null: the value stays as it is. */
 export function conversion(from: Column, to: Column): Conversion {
+  if (UNWRITABLE.has(typeBelow(to).replace('[]', ''))) {
+    return { lossless: false, message: `no value can be written to a column of type ${to.type}: the server makes them itself.`, remedy: 'Leave the column out: `transform: drop`.' };
+  }
   if (from.kind === to.kind) return sameKind(from, to);
   const plain = (convert: Convert | null, warning?: string): Conversion => ({ lossless: true, convert, ...(warning ? { warning } : {}) });
   switch (`${from.kind}>${to.kind}`) {
@@ -45,12 +52,25 @@ export function conversion(from: Column, to: Column): Conversion {
 }
 
 function sameKind(from: Column, to: Column): Conversion {
-  if (from.kind === 'opaque' && baseType(from.type) !== baseType(to.type)) {
+  if (from.kind === 'opaque' && bareName(typeBelow(from)) !== bareName(typeBelow(to))) {
     return { lossless: false, message: `${from.type} and ${to.type} are different types.`, remedy: 'Add `transform: to_text`: the target then reads the text, and rows it refuses go to quarantine.' };
   }
+  if (from.kind === 'opaque' && from.structure !== to.structure) {
+    return { lossless: false, message: `${from.type} and ${to.type} are made differently: (${from.structure ?? ''}) and (${to.structure ?? ''}).`, remedy: 'Make the types alike; text of one would be taken by the other with its parts mixed up.' };
+  }
+  if (from.kind === 'json' && typeBelow(from) === 'json' && typeBelow(to) === 'jsonb') return { lossless: true, convert: oncePerKey() };
   // A single precision value is the same number whether it was read as text or as bytes.
   if (from.kind === 'float' && isSingle(from) && !isSingle(to)) return { lossless: true, convert: (value) => (value === null ? null : Math.fround(value as number)) };
   return { lossless: true, convert: null };
+}
+
+/** jsonb keeps the last of equal keys only. */
+function oncePerKey(): Convert {
+  const failure = new TransformFailure('convert:jsonb');
+  return (value) => {
+    if (value !== null && hasDuplicateKeys(value as string)) throw failure;
+    return value;
+  };
 }
 
 function exactFloat(): Convert {

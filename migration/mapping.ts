@@ -1,7 +1,7 @@
 /** The mapping of a dataset: which source column goes where, through which transforms, under which rules, compiled once for every encoding. */
 import { conversion } from './mapping-conversion';
 import { MigrationError } from './errors';
-import { fitCheck, isSingle, narrows } from './mapping-fit';
+import { fitCheck, isSingle, narrows, objectNamesFit } from './mapping-fit';
 import { nearestName } from './mapping-names';
 import { compileRules } from './mapping-rules';
 import { compileSteps, type FieldFunction } from './mapping-steps';
@@ -114,13 +114,20 @@ function fill(mapping: FieldMapping, inputs: Column[], outputs: Column[], reques
         return;
       }
       // Behind a step only the kind is known of the value, not the type.
-      const from: Column = mapping.steps.length === 0 ? inputs[0]! : { name: inputs[0]?.name ?? column.name, kind, type: kind === 'opaque' ? column.type : kind, nullable: true };
+      const from: Column = mapping.steps.length === 0 ? inputs[0]! : steppedColumn(inputs[0]?.name ?? column.name, kind, column);
       filled.set(column.name, { column, inputs, apply, steps: mapping.steps.length > 0, from });
     });
   } catch (error) {
     if (!(error instanceof MigrationError)) throw error;
     problems.push({ severity: 'error', place, message: error.message });
   }
+}
+
+/** What steps give: text of a type of its own kind is meant for the target's type. */
+function steppedColumn(name: string, kind: Column['kind'], to: Column): Column {
+  if (kind !== 'opaque') return { name, kind, type: kind, nullable: true };
+  const { type, baseType, structure } = to;
+  return { name, kind, type, ...(baseType !== undefined && { baseType }), ...(structure !== undefined && { structure }), nullable: true };
 }
 
 /** Columns that get nothing, or go nowhere. */
@@ -161,11 +168,14 @@ function mappedField(filled: Filled, output: number, read: Column[], planRules: 
   else if (way.warning) problems.push({ severity: 'warning', place, message: way.warning });
   const convert = way.lossless ? way.convert : null;
   const narrow = narrows(from, column);
-  if (narrow && !steps && way.lossless && !request.accept.includes(column.name)) {
+  const fit = narrow ? fitCheck(column) : null;
+  if (fit === 'unjudged') {
+    problems.push({ severity: 'error', place, message: `${column.type} changes some values of ${from.type} without an error, and no rule can tell which.`, remedy: 'Give the target column the type of the source, or read the table through a `query` that casts the column.' });
+  } else if (narrow && !steps && way.lossless && !request.accept.includes(column.name)) {
     problems.push({ severity: 'error', place, message: `${from.type} does not always fit into ${column.type}.`, remedy: `Widen the target column, or add \`${column.name}\` to \`accept\`: rows that do not fit then go to quarantine.` });
   }
-  const fit = narrow ? fitCheck(column) : null;
-  const rules: CompiledRule[] = fit ? [{ rule: `fits:${column.type}`, ...fit }] : [];
+  const rules: CompiledRule[] = fit && fit !== 'unjudged' ? [{ rule: `fits:${column.type}`, ...fit }] : [];
+  if (column.namesObjects) rules.push({ rule: `fits:${column.type}`, ...objectNamesFit });
   const mayBeNull = steps || from.nullable;
   if (mayBeNull && !column.nullable && !planRules.some((rule) => rule.rule === 'required')) {
     rules.push({ rule: 'not_null', check: (value) => value !== null, nullOnly: true });

@@ -45,4 +45,12 @@ export interface Column {
   wireType?: number;
   /** PostgreSQL type modifier, -1 when there is none. */
   typeModifier?: number;
+  /** The type below a domain, modifiers included, in the same spelling; absent when `type` is no domain. */
+  baseType?: string;
+  /** What a user's own type is made of, where text of one would be taken by another of the same name: the attributes of a composite, the subtype of a range. */
+  structure?: string;
+  /** The type's own output leaves something out: rows are read as this type, which leaves out nothing. */
+  readAs?: string;
+  /** Values are names of other objects (regclass, aclitem): they mean something only where those objects are. */
+  namesObjects?: boolean;
 }

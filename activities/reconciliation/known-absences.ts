@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg';
+import { readStored } from '../connectors/postgres/database-text';
 import { textToValue } from '../connectors/postgres/values-codec';
 import { decodeRow, digesterFor, type DatasetSides } from './dataset-sides';
 import type { Value } from '../../migration/value';
@@ -30,7 +31,7 @@ export class KnownAbsences {
       );
       for (const row of rows) {
         if (row.source_key) known.keys.add(joinKey(row.source_key));
-        else known.addKeyless(sides, row.side, row.columns, row.content);
+        else known.addKeyless(sides, row.side, row.columns, row.content.map(readStored));
       }
       const last = rows.at(-1);
       if (!last || rows.length < PAGE) return known;

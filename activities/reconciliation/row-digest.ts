@@ -1,9 +1,10 @@
 import { appendCanonical, CanonicalBytes, hash128, type CanonicalPolicy } from '../../migration/canonical';
-import type { Column, Value } from '../../migration/value';
+import { typeBelow } from '../../migration/mapping-fit';
+import type { Column, Value, ValueKind } from '../../migration/value';
 import { BUCKETS, DIGEST_WORDS } from './bucket-digests';
 
 /** How one column of the target is compared. */
-interface ComparedColumn { column: Column; policy: CanonicalPolicy; normalize: ((value: Value) => Value) | null }
+interface ComparedColumn { kind: ValueKind; policy: CanonicalPolicy; normalize: ((value: Value) => Value) | null }
 
 /**
  * 128-bit digests of target rows over the canonical form of values. What the target's type alone changes about a value is no difference: blanks
@@ -15,7 +16,7 @@ export class RowDigester {
   private readonly words = new Uint32Array(DIGEST_WORDS);
 
   constructor(columns: readonly Column[]) {
-    this.columns = columns.map((column) => ({ column, policy: { decimalScale: /^numeric\(/.test(column.type) ? 'ignore' : 'exact' }, normalize: normalizerOf(column) }));
+    this.columns = columns.map((column) => ({ kind: comparedKind(column), policy: { decimalScale: /^numeric\(/.test(typeBelow(column)) ? 'ignore' : 'exact' }, normalize: normalizerOf(column) }));
   }
 
   /** Digest of the columns at `positions`; of all columns when absent. */
@@ -41,8 +42,8 @@ export class RowDigester {
   private append(value: Value, at: number): void {
     const compared = this.columns[at];
     if (!compared) return;
-    const { column, policy, normalize } = compared;
-    appendCanonical(this.bytes, column.kind, normalize && value !== null ? normalize(value) : value, policy);
+    const { kind, policy, normalize } = compared;
+    appendCanonical(this.bytes, kind, normalize && value !== null ? normalize(value) : value, policy);
   }
 }
 
@@ -71,8 +72,13 @@ export class Digest {
   }
 }
 
+/** json is kept as the text it came in, blanks, order and repeated keys included; jsonb as what it means. */
+function comparedKind(column: Column): ValueKind {
+  return typeBelow(column) === 'json' ? 'text' : column.kind;
+}
+
 function normalizerOf(column: Column): ((value: Value) => Value) | null {
-  if (column.kind === 'text' && /^(character\(|character$|bpchar)/.test(column.type)) return (value) => (typeof value === 'string' ? value.replace(/ +$/, '') : value);
-  if (column.kind === 'float' && column.type === 'real') return (value) => (typeof value === 'number' ? Math.fround(value) : value);
+  if (column.kind === 'text' && /^(character\(|character$|bpchar)/.test(typeBelow(column))) return (value) => (typeof value === 'string' ? value.replace(/ +$/, '') : value);
+  if (column.kind === 'float' && typeBelow(column) === 'real') return (value) => (typeof value === 'number' ? Math.fround(value) : value);
   return null;
 }

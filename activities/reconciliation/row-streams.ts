@@ -1,10 +1,11 @@
 import type { Client } from 'pg';
 import type { Reason } from '../../migration/batch';
 import type { KeyText } from '../../migration/split';
+import { nameWithSchemas } from '../connectors/postgres/catalog';
 import { copyOut } from '../connectors/postgres/copy-out';
 import { toMigrationError } from '../connectors/postgres/errors';
 import { rowsOf, textRow } from '../connectors/postgres/source';
-import { columnList, quoteLiteral } from '../connectors/postgres/sql';
+import { columnList, quoteLiteral, selectList } from '../connectors/postgres/sql';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import type { AbsenceTaker } from './known-absences';
 import type { Digest, RowDigester } from './row-digest';
@@ -76,8 +77,8 @@ export async function* readExpected(client: Client, sides: DatasetSides, digeste
 }
 
 async function sourceCopy(client: Client, sides: DatasetSides, tail: string): Promise<string> {
-  const columns = columnList(sides.sourceColumns.map((column) => column.name));
-  return `COPY (SELECT ${columns} FROM (${await rowsOf(client, sides.ctx.sourceSelection)}) caravan_source ${tail}) TO STDOUT`;
+  await nameWithSchemas(client, sides.sourceColumns);
+  return `COPY (SELECT ${selectList(sides.sourceColumns)} FROM (${await rowsOf(client, sides.ctx.sourceSelection)}) caravan_source ${tail}) TO STDOUT`;
 }
 
 /** A source row as it is now. */
@@ -128,7 +129,8 @@ export type TargetRow =
 
 /** Every row of the target table (those of `where`), written columns only, as text of the server decoded to neutral values. */
 export async function* readFound(client: Client, sides: DatasetSides, digester: RowDigester, signal: AbortSignal, where = ''): AsyncGenerator<TargetRow[]> {
-  const sql = `COPY (SELECT ${columnList(sides.targetColumns.map((column) => column.name))} FROM ${await targetFrom(client, sides)} ${where}) TO STDOUT`;
+  await nameWithSchemas(client, sides.targetColumns);
+  const sql = `COPY (SELECT ${selectList(sides.targetColumns)} FROM ${await targetFrom(client, sides)} ${where}) TO STDOUT`;
   for await (const chunk of copyOut(client, sql, 'text', LIMITS, signal)) {
     const answer: TargetRow[] = [];
     for (let at = 0; at < chunk.rowCount; at += 1) {

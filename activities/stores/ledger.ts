@@ -4,6 +4,7 @@ import type { Checkpoint } from '../../migration/checkpoint';
 import type { QuarantineEntry } from '../../migration/connector';
 import { MigrationError } from '../../migration/errors';
 import type { KeyText, SplitBounds } from '../../migration/split';
+import { storedText } from '../connectors/postgres/database-text';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import { LEDGER_SCHEMA } from './ledger-schema';
 
@@ -196,7 +197,7 @@ export async function insertQuarantine(client: ClientBase, id: SplitId, commitNo
     const rows = part.map((_, at) => `($1, $2, $3, $4, $5, $${at * 3 + 7}, $${at * 3 + 8}, $6, $${at * 3 + 9})`);
     await client.query(
       `INSERT INTO caravan.quarantine (migration, dataset, generation, ordinal, commit_no, source_key, reasons, columns, content) VALUES ${rows.join(', ')}`,
-      [id.migration, id.dataset, id.generation, id.ordinal, commitNo, columns, ...part.flatMap((entry) => [entry.key, JSON.stringify(entry.rejection.reasons), entry.content])],
+      [id.migration, id.dataset, id.generation, id.ordinal, commitNo, columns, ...part.flatMap((entry) => [entry.key, JSON.stringify(entry.rejection.reasons), entry.content.map(storedText)])],
     );
   }
 }

@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { Reason } from '../../migration/batch';
 import type { KeyText } from '../../migration/split';
+import { readStored, storedText } from '../connectors/postgres/database-text';
 
 export type QuarantineState = 'open' | 'replayed' | 'waived' | 'gone';
 
@@ -36,7 +37,7 @@ export async function insertQuarantineRows(client: ClientBase, id: { migration: 
     await client.query(
       `INSERT INTO caravan.quarantine (migration, dataset, generation, ordinal, commit_no, source_key, reasons, side, columns, content)
        VALUES ($1, $2, $3, ${NO_SPLIT}, 0, $4, $5, $6, $7, $8)`,
-      [id.migration, id.dataset, id.generation, row.sourceKey, JSON.stringify(row.reasons), row.side, row.columns, row.content]);
+      [id.migration, id.dataset, id.generation, row.sourceKey, JSON.stringify(row.reasons), row.side, row.columns, row.content.map(storedText)]);
   }
   return rows.length;
 }
@@ -58,7 +59,7 @@ export async function readQuarantine(client: ClientBase, filter: QuarantineFilte
     [filter.migration, filter.dataset ?? null, filter.states ?? null, filter.ids ?? null, filter.rule ?? null, filter.after ?? '0', filter.limit ?? 1_000]);
   return rows.map((row) => ({
     id: row.id, dataset: row.dataset, generation: row.generation, sourceKey: row.source_key, reasons: row.reasons, side: row.side, columns: row.columns,
-    content: row.content, state: row.state, decidedBy: row.decided_by, decidedReason: row.decided_reason, createdAt: row.created_at,
+    content: row.content.map(readStored), state: row.state, decidedBy: row.decided_by, decidedReason: row.decided_reason, createdAt: row.created_at,
   }));
 }
 

@@ -2,6 +2,7 @@ import { fitsSingle, shortestSingle } from '../../../migration/single-precision'
 import type { Value } from '../../../migration/value';
 import type { ByteWriter } from './byte-writer';
 import { dateFromDays, daysFromDate, instantFromMicros, microsFromInstant, microsFromTime, timeFromMicros } from './civil-time';
+import { decodeText } from './database-text';
 import { decodeNumeric, encodeNumeric } from './numeric-codec';
 
 /**
@@ -42,12 +43,12 @@ function integer(bytes: 2 | 4 | 8): BinaryCodec {
 }
 
 const text: BinaryCodec = {
-  decode: (data, at, length) => data.toString('utf8', at, at + length),
+  decode: (data, at, length) => decodeText(data, at, at + length),
   encode: (writer, value) => writer.text(value as string),
 };
 
 const jsonb: BinaryCodec = {
-  decode: (data, at, length) => data.toString('utf8', at + 1, at + length),
+  decode: (data, at, length) => decodeText(data, at + 1, at + length),
   encode(writer, value) {
     writer.reserve(1);
     writer.data[writer.length] = 1;
@@ -141,7 +142,8 @@ const CODECS: Record<number, BinaryCodec> = {
   1700: {
     decode: (data, at, length) => decodeNumeric(data, at, length),
     encode(writer, value) {
-      if (!encodeNumeric(writer, value as string)) throw BAD_TEXT;
+      const outcome = encodeNumeric(writer, value as string);
+      if (outcome !== 'done') throw outcome === 'too large' ? OUT_OF_RANGE : BAD_TEXT;
     },
   },
   2950: { // uuid

@@ -1,3 +1,4 @@
+import { encodeText, isWellFormed } from './database-text';
 import { giveSlab, takeSlab } from './slab-pool';
 
 /** A buffer that grows; written front to back. */
@@ -49,6 +50,10 @@ export class ByteWriter {
   }
 
   text(value: string): void {
+    if (!isWellFormed(value)) {
+      this.bytes(encodeText(value));
+      return;
+    }
     const bytes = Buffer.byteLength(value);
     this.reserve(bytes);
     this.data.write(value, this.length, bytes, 'utf8');

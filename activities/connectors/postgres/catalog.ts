@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import { closest, distance } from 'fastest-levenshtein';
 import { MigrationError } from '../../../migration/errors';
 import type { Column } from '../../../migration/value';
-import { kindOf, wireTypeOf, type TypeFacts } from './kinds';
+import { typeTraits, type TypeFacts } from './kinds';
 import { displayName, type TableName } from './sql';
 
 /** Rows as JSON made by the server: the same whatever type parsers the connection has. 64-bit values a caller needs exactly must be cast to text. */
@@ -23,6 +23,11 @@ export async function withEmptySearchPath<T>(client: ClientBase, work: () => Pro
     // Fails only in a transaction that is lost already: its rollback sets the path back.
     await client.query(`SELECT set_config('search_path', $1, false)`, [rows[0]?.path ?? '']).catch(() => undefined);
   }
+}
+
+/** For a session that reads names of objects: with nothing on the search path the server writes every name with its schema, which means the same everywhere. */
+export async function nameWithSchemas(client: ClientBase, columns: readonly Column[]): Promise<void> {
+  if (columns.some((column) => column.namesObjects)) await client.query(`SELECT set_config('search_path', '', false)`);
 }
 
 /** Major version: 16 for 16.4. */
@@ -127,13 +132,27 @@ export interface CatalogColumn extends TypeFacts {
 
 /** The type below all domains, with what tells whether its bytes may pass undecoded. Needs `t`, a pg_type row. */
 export const TYPE_FACTS = `t.oid::int8 AS oid, t.typtype AS category, base.oid::int8 AS "baseOid", base.typname AS "baseName",
-    CASE WHEN t.typcategory = 'A' THEN t.typelem::int8 ELSE 0 END AS "elementOid", t.typsend <> 0 AND t.typreceive <> 0 AS binary`;
+    CASE WHEN t.typcategory = 'A' THEN t.typelem::int8 ELSE 0 END AS "elementOid", t.typsend <> 0 AND t.typreceive <> 0 AS binary,
+    CASE WHEN t.typtype = 'd' THEN pg_catalog.format_type(base.oid, base.modifier) END AS "baseType", made.structure,
+    current_setting('server_version_num')::int / 10000 AS major`;
 export const TYPE_BASE = `JOIN LATERAL (
     WITH RECURSIVE down AS (
-      SELECT t.oid, t.typname, t.typtype, t.typbasetype
-      UNION ALL SELECT b.oid, b.typname, b.typtype, b.typbasetype FROM down JOIN pg_catalog.pg_type b ON b.oid = down.typbasetype WHERE down.typtype = 'd'
-    ) SELECT oid, typname FROM down WHERE typtype <> 'd'
-  ) base ON true`;
+      SELECT t.oid, t.typname, t.typtype, t.typbasetype, t.typcategory, t.typelem, t.typtypmod AS modifier
+      UNION ALL
+      SELECT b.oid, b.typname, b.typtype, b.typbasetype, b.typcategory, b.typelem, CASE WHEN b.typtype = 'd' THEN greatest(down.modifier, b.typtypmod) ELSE down.modifier END
+      FROM down JOIN pg_catalog.pg_type b ON b.oid = down.typbasetype WHERE down.typtype = 'd'
+    ) SELECT oid, typname, typcategory, typelem, modifier FROM down WHERE typtype <> 'd'
+  ) base ON true
+  LEFT JOIN LATERAL (
+    SELECT CASE s.typtype
+        WHEN 'c' THEN (SELECT string_agg(pg_catalog.quote_ident(f.attname) || ' ' || pg_catalog.format_type(f.atttypid, f.atttypmod), ', ' ORDER BY f.attnum)
+          FROM pg_catalog.pg_attribute f WHERE f.attrelid = s.typrelid AND f.attnum > 0 AND NOT f.attisdropped)
+        WHEN 'd' THEN pg_catalog.format_type(s.typbasetype, s.typtypmod)
+        WHEN 'r' THEN (SELECT pg_catalog.format_type(r.rngsubtype, NULL) FROM pg_catalog.pg_range r WHERE r.rngtypid = s.oid)
+      END AS structure
+    FROM pg_catalog.pg_type s
+    WHERE s.oid = CASE WHEN base.typcategory = 'A' THEN base.typelem ELSE base.oid END AND s.typnamespace <> 'pg_catalog'::regnamespace
+  ) made ON true`;
 
 /** NOT NULL that holds for rows already there, too (from version 18 on a constraint can be not valid). */
 export const VALID_NOT_NULL = `a.attnotnull AND NOT EXISTS (
@@ -153,16 +172,14 @@ export function readColumns(client: ClientBase, tables: number[]): Promise<Catal
 }
 
 export function toColumn(column: CatalogColumn): Column {
-  const wireType = wireTypeOf(column);
   return {
     name: column.name,
-    kind: kindOf(column),
     type: column.type,
+    ...typeTraits(column),
     nullable: !column.notNull,
     ...(column.generated !== '' && { computed: true }),
     ...((column.hasDefault || column.identity !== '') && { hasDefault: true }),
     ...(column.identity !== '' && { identity: column.identity === 'a' ? 'always' : 'by_default' }),
-    ...(wireType !== undefined && { wireType }),
     typeModifier: column.modifier,
   };
 }

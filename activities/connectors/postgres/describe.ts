@@ -6,7 +6,7 @@ import {
   readColumns, readKeys, readRows, requireRelation, suggestColumn, toColumn, TYPE_BASE, TYPE_FACTS, withEmptySearchPath, type Relation,
 } from './catalog';
 import { toMigrationError } from './errors';
-import { kindOf, wireTypeOf, type TypeFacts } from './kinds';
+import { typeTraits, type TypeFacts } from './kinds';
 import { columnList, displayName, embedded, oneStatement, parseTableName, qualified, type TableName } from './sql';
 
 /** Tables below this size that were never analysed are counted exactly. */
@@ -80,10 +80,8 @@ async function describeQuery(client: ClientBase, query: string, selection: Selec
   const columns = fields.map((field, at): Column => {
     const facts = types[at];
     if (!facts) throw new MigrationError('INTERNAL', `${place}: the server does not know the type of column ${field.name}`);
-    const wireType = wireTypeOf(facts);
     return {
-      name: field.name, kind: kindOf(facts), type: facts.type, nullable: !(selection.key ?? []).includes(field.name),
-      ...(wireType !== undefined && { wireType }), typeModifier: field.dataTypeModifier,
+      name: field.name, type: facts.type, ...typeTraits(facts), nullable: !(selection.key ?? []).includes(field.name), typeModifier: field.dataTypeModifier,
     };
   });
   if (columns.length === 0) throw new MigrationError('SQL_INVALID', `${place}: the query gives no columns`);

@@ -37,6 +37,21 @@ export function sqlState(error: unknown): string | null {
   return isServerError(error) ? error.code : null;
 }
 
+/** About a row: data exceptions, integrity violations, cardinality, view checks, RAISE in a trigger, a value too long for an index. */
+const ROW_ERROR = /^(21|22|23|44|P0001|54000)/;
+/** A value that names an object which is not there (regclass, aclitem), or that its type cannot parse (tsquery, jsonpath). */
+const VALUE_ERROR = /^(42601|42602|42622|42704|42725|42883|42P01|3F000)$/;
+
+/**
+ * The server refused one row, and would take others. Where a state may also speak of the statement or of a trigger's code, only an error that came
+ * up while COPY read a value counts: its context is the COPY line itself (its first word is the same in every language).
+ */
+export function isRowError(error: unknown): boolean {
+  const state = sqlState(error);
+  if (state === null) return false;
+  return ROW_ERROR.test(state) || (VALUE_ERROR.test(state) && ((error as { where?: string }).where ?? '').startsWith('COPY '));
+}
+
 /**
  * Makes any error of the driver fit to cross a border. `place` tells what was being done, and where.
  * `detail`, `where` and `hint` are always dropped, the message too where it may quote a row; names of table, column and constraint stay.

@@ -1,7 +1,7 @@
 import type { ByteWriter } from './byte-writer';
 
 /**
- * numeric in binary: int16 count of base-10000 digits, int16 weight of the first, uint16 sign, uint16 display scale, then the digits
+ * numeric in binary: uint16 count of base-10000 digits, int16 weight of the first, uint16 sign, uint16 display scale, then the digits
  * (PostgreSQL source, src/backend/utils/adt/numeric.c, numeric_send). Exact at any length; scale is kept.
  */
 const POSITIVE = 0x0000;
@@ -10,9 +10,10 @@ const SPECIAL: Record<number, string> = { 0xc000: 'NaN', 0xd000: 'Infinity', 0xf
 const SPECIAL_SIGN: Record<string, number> = { NaN: 0xc000, Infinity: 0xd000, '-Infinity': 0xf000 };
 const DECIMAL = /^([+-]?)(\d*)(?:\.(\d*))?$/;
 const SCALE_MAX = 16_383;
+const WHOLE_MAX = 131_072;
 
 export function decodeNumeric(data: Buffer, start: number, _length: number): string {
-  const count = data.readInt16BE(start);
+  const count = data.readUInt16BE(start);
   const weight = data.readInt16BE(start + 2);
   const sign = data.readUInt16BE(start + 4);
   const scale = data.readUInt16BE(start + 6);
@@ -28,18 +29,17 @@ export function decodeNumeric(data: Buffer, start: number, _length: number): str
   return sign === NEGATIVE ? `-${text}` : text;
 }
 
-/** False when the text is no decimal number. */
-export function encodeNumeric(writer: ByteWriter, text: string): boolean {
+export function encodeNumeric(writer: ByteWriter, text: string): 'done' | 'no number' | 'too large' {
   const special = SPECIAL_SIGN[text];
   if (special !== undefined) {
     header(writer, 0, 0, special, 0);
-    return true;
+    return 'done';
   }
   const match = DECIMAL.exec(text);
-  if (!match || (match[2] === '' && (match[3] ?? '') === '')) return false;
+  if (!match || (match[2] === '' && (match[3] ?? '') === '')) return 'no number';
   const fraction = match[3] ?? '';
-  if (fraction.length > SCALE_MAX) return false;
   const whole = (match[2] ?? '').replace(/^0+/, '');
+  if (fraction.length > SCALE_MAX || whole.length > WHOLE_MAX) return 'too large';
   const paddedWhole = whole.padStart(Math.ceil(whole.length / 4) * 4, '0');
   const digits = paddedWhole + fraction.padEnd(Math.ceil(fraction.length / 4) * 4, '0');
 
@@ -54,14 +54,14 @@ export function encodeNumeric(writer: ByteWriter, text: string): boolean {
 
   header(writer, last - first, weight, match[1] === '-' && last > first ? NEGATIVE : POSITIVE, fraction.length);
   for (let i = first; i < last; i += 1) writer.int16(groups[i] ?? 0);
-  return true;
+  return 'done';
 }
 
 function header(writer: ByteWriter, count: number, weight: number, sign: number, scale: number): void {
-  writer.int16(count);
-  writer.int16(weight);
-  writer.reserve(4);
-  writer.data.writeUInt16BE(sign, writer.length);
-  writer.data.writeUInt16BE(scale, writer.length + 2);
-  writer.length += 4;
+  writer.reserve(8);
+  writer.data.writeUInt16BE(count, writer.length);
+  writer.data.writeInt16BE(weight, writer.length + 2);
+  writer.data.writeUInt16BE(sign, writer.length + 4);
+  writer.data.writeUInt16BE(scale, writer.length + 6);
+  writer.length += 8;
 }

@@ -9,7 +9,8 @@ import type { Column } from '../../../migration/value';
 import { guardCommit, insertQuarantine, recordCommit, storedCommit, takeFence, type SplitId, type TakenSplit } from '../../stores/ledger';
 import { copyIn } from './copy-in';
 import { destroySocket } from './copy-out';
-import { sqlState, toMigrationError } from './errors';
+import { encodeText } from './database-text';
+import { isRowError, sqlState, toMigrationError } from './errors';
 import { mergeRows, prepareMerge, type MergeTarget } from './merge';
 import { columnList, qualified, type TableName } from './sql';
 import type { PostgresSystem } from './system';
@@ -34,9 +35,6 @@ export interface WriterOptions {
 
 /** Rows in a COPY text section: a few hundred kilobytes. */
 const SECTION_ROWS = 2_000;
-/** Errors that are about a row: data exceptions, integrity violations, cardinality, view checks, RAISE in a trigger, a value too long for an index. */
-const ROW_ERROR = /^(21|22|23|44|P0001|54000)/;
-
 /** Removes all rows of a table, in the caller's transaction: even when a foreign key of a table outside the migration refers to it. */
 export async function emptyTable(client: ClientBase, table: string): Promise<void> {
   await client.query('SAVEPOINT caravan_truncate');
@@ -91,8 +89,7 @@ export class PostgresSplitWriter implements SplitWriter {
         if (stored) return stored;
       }
       return await this.commitOnce(unit, false).catch(async (error: unknown) => {
-        const state = sqlState(error);
-        if (!state || !ROW_ERROR.test(state) || this.options.failOnRefusal) throw error;
+        if (!isRowError(error) || this.options.failOnRefusal) throw error;
         // Only now pay for finding the rows that the target refuses.
         return this.commitOnce(unit, true);
       });
@@ -170,11 +167,10 @@ class UnitWriter {
       await this.client.query('RELEASE SAVEPOINT caravan_half');
       return counts;
     } catch (error) {
-      const state = sqlState(error);
       await this.client.query('ROLLBACK TO SAVEPOINT caravan_half');
-      if (!state || !ROW_ERROR.test(state)) throw error;
+      if (!isRowError(error)) throw error;
       if (range.to - range.from === 1) {
-        this.refused.push(this.unit.quarantineRow(range.batch, range.from, `target:${state}`));
+        this.refused.push(this.unit.quarantineRow(range.batch, range.from, `target:${sqlState(error) ?? ''}`));
         return noCounts();
       }
       const middle = (range.from + range.to) >> 1;
@@ -226,6 +222,6 @@ function* textSections(batch: ValuesBatch, from: number, to: number, columns: Co
       const values = batch.rows[row] ?? [];
       text += formatCopyTextRow(columns.map((column, at) => valueToText(column.kind, values[at] ?? null)));
     }
-    yield Buffer.from(text);
+    yield encodeText(text);
   }
 }

@@ -5,11 +5,12 @@ import { MigrationError } from '../../../migration/errors';
 import type { KeyText, SplitBounds } from '../../../migration/split';
 import type { Column, Value } from '../../../migration/value';
 import { binaryCodec } from './binary-codecs';
-import { findRelation, readKeys, withEmptySearchPath } from './catalog';
+import { findRelation, nameWithSchemas, readKeys, withEmptySearchPath } from './catalog';
 import { copyOut, type RowChunk } from './copy-out';
+import { decodeText, isWellFormed } from './database-text';
 import { describe, selectAll } from './describe';
 import { toMigrationError } from './errors';
-import { columnList, parseTableName, quoteIdent, quoteLiteral } from './sql';
+import { columnList, parseTableName, quoteIdent, quoteLiteral, selectList } from './sql';
 import type { PostgresSystem } from './system';
 import { parseCopyTextRow, textToValue, valueToText } from './values-codec';
 
@@ -40,6 +41,8 @@ export class PostgresSource implements Source {
       const sample = rowsEstimate > EXACT_ROWS_MAX && await isStored(client, selection) ? ` TABLESAMPLE SYSTEM (${Math.min(100, (SAMPLE_ROWS / rowsEstimate) * 100)}) REPEATABLE (1)` : '';
       return quantiles(client, sample === '' ? `(${from}) s` : `${await tableOf(client, selection)}${sample}`, sample === '' ? undefined : selection.where, key, wanted);
     }).catch((error: unknown) => { throw toMigrationError(error, this.place); });
+    // The driver replaces what is no UTF-8: no bound can be made of that.
+    if (marks.some((mark) => mark.some((part) => part.includes('\ufffd')))) return [{ after: null, upTo: null }];
     const bounds: SplitBounds[] = [];
     let after: KeyText | null = null;
     for (const mark of marks) {
@@ -53,6 +56,7 @@ export class PostgresSource implements Source {
   async *read(request: ReadRequest): AsyncGenerator<SourceBatch> {
     const client = await this.system.connect();
     try {
+      await nameWithSchemas(client, request.columns);
       const sql = await copyStatement(client, request);
       const keyAt = request.key?.map((name) => request.columns.findIndex((column) => column.name === name)) ?? null;
       const decode = request.encoding === 'pgcopy' ? pgcopyBatch : (chunk: RowChunk) => valuesBatch(chunk, request.columns);
@@ -60,7 +64,7 @@ export class PostgresSource implements Source {
       if (neighbours && request.key && request.cursor) await refuseTwins(client, request.selection, request.key, request.cursor, this.place);
       for await (const chunk of copyOut(client, sql, request.encoding === 'pgcopy' ? 'binary' : 'text', request.limits, request.signal)) {
         const batch = decode(chunk);
-        const keyOf = (row: number): KeyText | null => keyAt?.map((at) => fieldText(batch, row, at, request.columns) ?? '') ?? null;
+        const keyOf = (row: number): KeyText | null => (keyAt ? readableKey(keyAt.map((at) => fieldText(batch, row, at, request.columns) ?? ''), this.place) : null);
         if (neighbours) for (let row = 0; row < batch.rowCount; row += 1) neighbours.see(keyOf(row));
         yield { batch, endCursor: keyOf(batch.rowCount - 1) };
       }
@@ -75,6 +79,15 @@ export class PostgresSource implements Source {
   textOf(batch: Batch, row: number, columns: Column[]): (string | null)[] {
     return rowText(batch, row, columns);
   }
+}
+
+/**
+ * The key as it is, if the ledger can hold it.
+ * @throws MigrationError `ROW_REFUSED` when it holds bytes that are no UTF-8.
+ */
+export function readableKey(key: KeyText, place: string): KeyText {
+  if (key.every(isWellFormed)) return key;
+  throw new MigrationError('ROW_REFUSED', `${place}: a key holds bytes that are no UTF-8, and the database (SQL_ASCII) does not say what they mean. Read the table through a query without a key: the rows are then copied in one piece, bytes and all.`);
 }
 
 /** The source's own text of each column of a row; null for NULL. */
@@ -153,7 +166,7 @@ async function copyStatement(client: Client, request: ReadRequest): Promise<stri
   const where = conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : '';
   const order = key ? ` ORDER BY ${columnList(key)}` : '';
   const format = request.encoding === 'pgcopy' ? ' (FORMAT binary)' : '';
-  return `COPY (SELECT ${columnList(request.columns.map((column) => column.name))} FROM (${await rowsOf(client, request.selection)}) caravan_source${where}${order}) TO STDOUT${format}`;
+  return `COPY (SELECT ${selectList(request.columns)} FROM (${await rowsOf(client, request.selection)}) caravan_source${where}${order}) TO STDOUT${format}`;
 }
 
 /** Row values compare as a whole: `(a, b) > (x, y)`. The column's own type and collation decide. */
@@ -175,7 +188,7 @@ function valuesBatch(chunk: RowChunk, columns: Column[]): ValuesBatch {
 
 /** Fields of one row of COPY text; null for NULL. */
 export function textRow(chunk: RowChunk, row: number): (string | null)[] {
-  return parseCopyTextRow(chunk.data.toString('utf8', chunk.offsets[row], (chunk.offsets[row + 1] ?? 1) - 1));
+  return parseCopyTextRow(decodeText(chunk.data, chunk.offsets[row] ?? 0, (chunk.offsets[row + 1] ?? 1) - 1));
 }
 
 function fieldText(batch: Batch, row: number, at: number, columns: Column[]): string | null {

@@ -28,6 +28,11 @@ export function columnList(names: readonly string[]): string {
   return names.map(quoteIdent).join(', ');
 }
 
+/** The columns of a row as they are read: `"a", "b"::text AS "b"`. */
+export function selectList(columns: readonly { name: string; readAs?: string }[]): string {
+  return columns.map(({ name, readAs }) => (readAs === undefined ? quoteIdent(name) : `${quoteIdent(name)}::${readAs} AS ${quoteIdent(name)}`)).join(', ');
+}
+
 /** As a plan would name it: for messages. */
 export function displayName(table: TableName): string {
   return `${displayPart(table.schema)}.${displayPart(table.name)}`;

@@ -3,9 +3,15 @@ import type { ConnectionConfig, Connector, ServerIdentity, System } from '../../
 import { MigrationError } from '../../../migration/errors';
 import { toMigrationError } from './errors';
 
-/** One text form for every value, whatever the server's own settings are. */
+/**
+ * One text form for every value, whatever is set for the server, the database or the role. A database without an encoding (SQL_ASCII) gives its bytes
+ * as they are (`database-text.ts`). Hidden rows are an error, and a table of a terabyte takes its time.
+ */
 const SESSION = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 3;
-SET bytea_output = 'hex'; SET client_encoding = 'UTF8'; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0`;
+SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET xmloption = content; SET array_nulls = on; SET quote_all_identifiers = off;
+SET standard_conforming_strings = on; SET transform_null_equals = off; SET row_security = off;
+SET lock_timeout = '60s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+SELECT set_config('client_encoding', CASE current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false)`;
 
 /** How long an identity is believed: a failover may put another server behind the same address. */
 const IDENTITY_TRUST_MS = 60_000;

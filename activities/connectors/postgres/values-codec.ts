@@ -1,4 +1,5 @@
 import type { Value, ValueKind } from '../../../migration/value';
+import { decodeText, encodeText } from './database-text';
 
 /**
  * PostgreSQL's text output (session settings of system.ts) to and from neutral values.
@@ -64,7 +65,7 @@ const BACKSLASH = 0x5c;
 const BYTE_ESCAPES = new Map(Object.entries(ESCAPES).map(([char, meant]) => [char.charCodeAt(0), meant.charCodeAt(0)]));
 
 function unescapeBytes(field: string): string {
-  const bytes = Buffer.from(field);
+  const bytes = encodeText(field);
   let length = 0;
   for (let at = 0; at < bytes.length; at += 1) {
     let byte = bytes[at]!;
@@ -75,7 +76,7 @@ function unescapeBytes(field: string): string {
     bytes[length] = byte;
     length += 1;
   }
-  return bytes.toString('utf8', 0, length);
+  return decodeText(bytes, 0, length);
 }
 
 const NEEDS_ESCAPE = /[\\\n\r\t]/;
