@@ -38,6 +38,12 @@ export async function openMapping(deps: ActivityDependencies, context: DatasetCo
   return compileDataset(deps, context, source, target);
 }
 
+/** The key by which rows meet in the target: what the plan names, else what the target itself keeps unique. Null unless every column of it is written. */
+export function writtenKey({ dataset }: Pick<DatasetContext, 'dataset'>, { mapping, target }: Pick<DatasetMapping, 'mapping' | 'target'>): string[] | null {
+  const written = new Set(mapping.write.map((column) => column.name));
+  return [dataset.target.key, target.key].find((key) => key && key.length > 0 && key.every((name) => written.has(name))) ?? null;
+}
+
 interface Shape { source: DatasetDescription; target: DatasetDescription }
 
 /** Remembers both sides in the control store. Repeats overwrite. */

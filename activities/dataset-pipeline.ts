@@ -6,7 +6,7 @@ import { batchLimits, PostgresSource, rowText } from './connectors/postgres/sour
 import { compileKernel, type Kernel } from './connectors/postgres/kernel';
 import { PostgresSplitWriter } from './connectors/postgres/sink';
 import { mergeTarget } from './connectors/postgres/merge';
-import { openMapping, type DatasetMapping, type Reach } from './dataset-mapping';
+import { openMapping, writtenKey, type DatasetMapping, type Reach } from './dataset-mapping';
 import type { ActivityDependencies } from './dependencies';
 import { loadDataset, type DatasetContext } from './run-context';
 import { loadDatasetRow, type DatasetRow, type SplitId } from './stores/ledger';
@@ -78,19 +78,20 @@ function commitBytesFor({ memory_limit: memory, parallel_datasets: datasets }: P
 
 /** Takes the fence of a split and opens the connection that writes it. */
 export function openWriter(pipeline: Pipeline, id: SplitId): Promise<PostgresSplitWriter> {
-  const { context, ledger, mapping, target } = pipeline;
+  const { context, ledger, mapping } = pipeline;
   if (!ledger) throw new MigrationError('INTERNAL', `dataset ${context.name}: only a worker that reaches the target can write`);
   const table = { schema: context.targetTable.schema, name: context.targetTable.table };
-  const merges = ledger.base === 'foreign' && context.dataset.target.on_conflict === 'update';
-  const arbiter = context.dataset.target.key ?? target.key;
-  if (merges && !arbiter) throw new MigrationError('MAPPING_INVALID', `datasets.${context.name}.target: on_conflict: update needs a key; the table has none. Declare \`key\` and a unique index over it.`);
+  const foreign = ledger.base === 'foreign';
+  const mode = context.dataset.target.on_conflict === 'update' ? 'update' : 'append';
+  const arbiter = writtenKey(context, pipeline);
+  if (foreign && mode === 'update' && !arbiter) throw new MigrationError('MAPPING_INVALID', `datasets.${context.name}.target: on_conflict: update needs a key whose columns are all filled; the table has none. Declare \`key\` and a unique index over it.`);
   return PostgresSplitWriter.open(context.target, {
     id,
     epoch: ledger.epoch,
     table,
     columns: mapping.write,
     sourceColumns: pipeline.readColumns.map((column) => column.name),
-    merge: merges && arbiter ? mergeTarget(table, arbiter, mapping.write, !keyArrives(pipeline, arbiter)) : null,
+    merge: foreign && arbiter ? mergeTarget(table, arbiter, mapping.write, mode, !keyArrives(pipeline, arbiter)) : null,
     oneTransaction: !ledger.keyed && ledger.base === 'foreign',
     failOnRefusal: context.dataset.on_invalid === 'fail',
   });

@@ -4,6 +4,7 @@ import { BUCKETS, BucketDigests, groupBuckets } from './bucket-digests';
 import { digesterFor, targetKeyText, type DatasetSides } from './dataset-sides';
 import { DifferenceFinder, type DifferentRow, type ExpectedRow, type FoundRow } from './difference-finder';
 import { KnownAbsences } from './known-absences';
+import { journalledKeys } from './own-rows';
 import type { RowDigester } from './row-digest';
 import { expectedOf, foundOf, readExpected, readFound, withSnapshot, type RejectedRow } from './row-streams';
 
@@ -134,14 +135,8 @@ class SideComparison {
 
   /** Rows of others are none of our business: extra is only what this migration is known to have written. */
   private async journalled(rows: FoundRow[]): Promise<FoundRow[]> {
-    const keys = rows.map((row) => targetKeyText(this.sides, row.content));
-    if (rows.length === 0 || keys.some((key) => key === null)) return [];
-    const { rows: known } = await this.target.query<{ at: number }>(
-      `SELECT k.at::int AS at FROM jsonb_array_elements($3::jsonb) WITH ORDINALITY k(key, at)
-       JOIN caravan.before_image b ON b.migration = $1 AND b.dataset = $2 AND to_jsonb(b.target_key) = k.key`,
-      [this.sides.ctx.ref.migration, this.sides.ctx.name, JSON.stringify(keys)],
-    );
-    return known.flatMap(({ at }) => rows[at - 1] ?? []);
+    const known = await journalledKeys(this.target, this.sides, rows.map((row) => targetKeyText(this.sides, row.content) ?? []));
+    return rows.filter((_, at) => known.has(at));
   }
 
   /** Names the columns that differ; the target server itself says what it would have stored, so that a type's own rounding is no difference. */

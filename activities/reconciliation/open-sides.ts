@@ -1,7 +1,7 @@
 import { isMigrationError, MigrationError } from '../../migration/errors';
 import { valuesKernel } from '../../migration/values-kernel';
 import type { DatasetMapping } from '../dataset-mapping';
-import { openMapping } from '../dataset-mapping';
+import { openMapping, writtenKey } from '../dataset-mapping';
 import type { ActivityDependencies } from '../dependencies';
 import type { DatasetContext } from '../run-context';
 import { installLedger, loadDatasetRow } from '../stores/ledger';
@@ -58,7 +58,7 @@ function reachesSource(ctx: DatasetContext): boolean {
 function targetKeyOf(ctx: DatasetContext, opened: DatasetMapping, sourceKey: string[] | null, plainSource: (name: string) => string | null): number[] | null {
   const written = opened.mapping.write.map((column) => column.name);
   const arrived = sourceKey?.map((name) => written.find((column) => plainSource(column) === name));
-  for (const candidate of [ctx.dataset.target.key, opened.target.key, arrived]) {
+  for (const candidate of [writtenKey(ctx, opened), arrived]) {
     const found = candidate ? positions(written, candidate) : null;
     if (found) return found;
   }

@@ -1,9 +1,11 @@
 import type { ClientBase } from 'pg';
 import { datasetCounts } from '../stores/ledger';
 import { insertQuarantineRows, type QuarantineInsert } from '../stores/quarantine-store';
-import type { Comparison, DifferenceBatch } from './compare-sides';
+import type { ColumnDifference, Comparison, DifferenceBatch } from './compare-sides';
 import { adjust, underFence, type DatasetFence } from './dataset-fence';
 import { targetKeyText, type DatasetSides } from './dataset-sides';
+import type { FoundRow } from './difference-finder';
+import { journalImage, journalledKeys } from './own-rows';
 import { deleteByKey, deleteOneEqual, insertRows, updateRow } from './row-writer';
 
 /** Rows repaired per transaction. */
@@ -14,7 +16,8 @@ export interface Repaired { inserted: number; updated: number; deleted: number; 
 
 /**
  * Brings the target to what the source says, difference by difference: deletes first (they may hold unique values), then updates, then inserts.
- * One fenced transaction per 500 rows. Extra rows of a table with foreign data are left alone. Source rows that the rules or the target refuse go to quarantine.
+ * One fenced transaction per 500 rows. In a table with rows of others only rows that this migration
+ * brought are deleted, and only `on_conflict: update` changes others. Source rows that the rules or the target refuse go to quarantine.
  * The ledger's numbers are set right afterwards by `settleAccounts`.
  */
 export async function repairBatch(sides: DatasetSides, held: DatasetFence, batch: DifferenceBatch, repaired: Repaired): Promise<void> {
@@ -26,21 +29,21 @@ export async function repairBatch(sides: DatasetSides, held: DatasetFence, batch
       });
     }
   };
-  if (sides.ledger.base === 'empty') {
-    await each(batch.extra, async (client, rows) => {
-      let deleted = 0;
-      for (const row of rows) {
-        const key = targetKeyText(sides, row.content);
-        if ((key ? await deleteByKey(client, sides, key) : await deleteOneEqual(client, sides, row.content)) === null) deleted += 1;
-      }
-      repaired.deleted += deleted;
-    });
-  }
+  await each(batch.extra, async (client, rows) => {
+    let deleted = 0;
+    for (const row of await removable(client, sides, rows)) {
+      const key = targetKeyText(sides, row.content);
+      if ((key ? await deleteByKey(client, sides, key) : await deleteOneEqual(client, sides, row.content)) === null) deleted += 1;
+    }
+    repaired.deleted += deleted;
+  });
   await each(batch.different, async (client, rows) => {
-    for (const row of rows) {
+    const { ours, taken } = await changeable(client, sides, rows);
+    for (const row of ours) {
       const key = targetKeyText(sides, row.found.content);
       if (key && (await updateRow(client, sides, key, row.expected.values, row.columns)) === null) repaired.updated += 1;
     }
+    repaired.quarantined += await insertQuarantineRows(client, held, taken.map((row) => ({ ...rowOf(sides, row.expected), reasons: [{ rule: 'target:23505' }] })));
   });
   await each(batch.missing, async (client, rows) => {
     const answers = await insertRows(client, sides, rows.map((row) => row.values));
@@ -56,6 +59,24 @@ export async function repairBatch(sides: DatasetSides, held: DatasetFence, batch
   await each(batch.rejected.filter((row) => row.reasons.every((reason) => reason.rule !== 'unreadable')), async (client, rows) => {
     repaired.quarantined += await insertQuarantineRows(client, held, rows.map((row) => ({ ...rowOf(sides, row), reasons: row.reasons })));
   });
+}
+
+/** In a table with rows of others, only what this migration brought: what it merely changed stays, and stays told as extra. */
+async function removable(client: ClientBase, sides: DatasetSides, rows: readonly FoundRow[]): Promise<readonly FoundRow[]> {
+  if (sides.ledger.base === 'empty') return rows;
+  const known = await journalledKeys(client, sides, rows.map((row) => targetKeyText(sides, row.content) ?? []));
+  return rows.filter((_, at) => known.get(at) === 'inserted');
+}
+
+/** Rows of others: `on_conflict: update` may change them, once they are kept as they were; an append may not, so their keys are `taken`. */
+async function changeable(client: ClientBase, sides: DatasetSides, rows: readonly ColumnDifference[]): Promise<{ ours: readonly ColumnDifference[]; taken: readonly ColumnDifference[] }> {
+  if (sides.ledger.base === 'empty') return { ours: rows, taken: [] };
+  const keys = rows.map((row) => targetKeyText(sides, row.found.content) ?? []);
+  const known = await journalledKeys(client, sides, keys);
+  const foreign = rows.filter((_, at) => known.get(at) !== 'inserted');
+  if (sides.ctx.dataset.target.on_conflict !== 'update') return { ours: rows.filter((row) => !foreign.includes(row)), taken: foreign };
+  for (const row of foreign) await journalImage(client, sides, targetKeyText(sides, row.found.content) ?? []);
+  return { ours: rows, taken: [] };
 }
 
 function rowOf(sides: DatasetSides, row: { sourceKey: string[] | null; content: (string | null)[] }): Omit<QuarantineInsert, 'reasons'> {

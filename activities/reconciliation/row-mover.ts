@@ -8,6 +8,7 @@ import { insertQuarantineRows, type QuarantineInsert } from '../stores/quarantin
 import { adjust, type DatasetFence } from './dataset-fence';
 import type { DatasetSides } from './dataset-sides';
 import { joinKey } from './known-absences';
+import { forgetInserted, ownRow } from './own-rows';
 import { readByKeys, type RawRow } from './row-streams';
 
 const BATCH = 500;
@@ -47,13 +48,13 @@ export async function sourceRowsOf(source: Client | null, sides: DatasetSides, r
 
 /**
  * Moves rows of the target to quarantine, with the source's own content where the key finds it, else with the target's. One adjustment per call.
- * Runs in the caller's fenced transaction, under a lock that keeps places valid. Rows of others (foreign data, not in the source) stay.
+ * Runs in the caller's fenced transaction, under a lock that keeps places valid. Rows of others stay: by the ledger, not by what the source holds.
  * Answers how many moved.
  */
 export async function moveToQuarantine(client: ClientBase, source: Client | null, sides: DatasetSides, held: DatasetFence, rows: readonly LeavingRow[], cause: string, signal: AbortSignal): Promise<number> {
   let moved = 0;
   for (let from = 0; from < rows.length; from += BATCH) {
-    const part = rows.slice(from, from + BATCH);
+    const part = await ownOf(client, sides, rows.slice(from, from + BATCH));
     const known = await sourceRowsOf(source, sides, part, signal);
     const leaving: LeavingRow[] = [];
     const entries: QuarantineInsert[] = [];
@@ -63,7 +64,7 @@ export async function moveToQuarantine(client: ClientBase, source: Client | null
       if (found) {
         leaving.push(row);
         entries.push({ sourceKey: found.key, reasons: row.reasons, side: 'source', columns: sides.sourceColumns.map((column) => column.name), content: found.content });
-      } else if (sides.ledger.base === 'empty') unknown.push(row);
+      } else unknown.push(row);
     }
     entries.push(...await contentOfTarget(client, sides, unknown));
     leaving.push(...unknown);
@@ -96,10 +97,23 @@ async function contentOfTarget(client: ClientBase, sides: DatasetSides, rows: re
   return rows.map((row) => ({ sourceKey: row.key ? asSourceKey(sides, row.key) : null, reasons: row.reasons, side: 'target', columns, content: byPlace.get(`${row.part}/${row.place}`) ?? [] }));
 }
 
-async function removeRows(client: ClientBase, sides: DatasetSides, rows: readonly PlacedRow[]): Promise<void> {
-  const { rowCount } = await client.query(
-    `DELETE FROM ${tableOf(sides)} t USING unnest($1::oid[], $2::tid[]) AS gone(part, place) WHERE t.tableoid = gone.part AND t.ctid = gone.place`,
+async function ownOf(client: ClientBase, sides: DatasetSides, rows: readonly LeavingRow[]): Promise<readonly LeavingRow[]> {
+  if (sides.ledger.base === 'empty') return rows;
+  const { rows: own } = await client.query<{ part: string; place: string }>(
+    `SELECT t.tableoid::text AS part, t.ctid::text AS place FROM ${tableOf(sides)} t, unnest($1::oid[], $2::tid[]) AS asked(part, place)
+     WHERE t.tableoid = asked.part AND t.ctid = asked.place AND ${await ownRow(client, sides)}`,
     [rows.map((row) => row.part), rows.map((row) => row.place)]);
+  const places = new Set(own.map((row) => `${row.part}/${row.place}`));
+  return rows.filter((row) => places.has(`${row.part}/${row.place}`));
+}
+
+async function removeRows(client: ClientBase, sides: DatasetSides, rows: readonly PlacedRow[]): Promise<void> {
+  const key = sides.targetKey?.map((at) => `t.${quoteIdent(sides.targetColumns[at]?.name ?? '')}::text`) ?? [];
+  const { rows: gone, rowCount } = await client.query<{ key: (string | null)[] }>(
+    `DELETE FROM ${tableOf(sides)} t USING unnest($1::oid[], $2::tid[]) AS gone(part, place) WHERE t.tableoid = gone.part AND t.ctid = gone.place
+     RETURNING ARRAY[${key.join(', ')}]::text[] AS key`,
+    [rows.map((row) => row.part), rows.map((row) => row.place)]);
+  await forgetInserted(client, sides, gone.map((row) => row.key));
   if (rowCount === rows.length) return;
   throw new MigrationError('ACCOUNTING_BROKEN', `dataset ${sides.ctx.name}: ${rows.length} rows were to leave the target, ${rowCount ?? 0} did. Nothing was kept; look for triggers or row security on the table.`);
 }

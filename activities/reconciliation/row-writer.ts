@@ -4,6 +4,7 @@ import { sqlState } from '../connectors/postgres/errors';
 import { columnList, qualified, quoteIdent } from '../connectors/postgres/sql';
 import { valueToText } from '../connectors/postgres/values-codec';
 import type { DatasetSides } from './dataset-sides';
+import { forgetInserted, journalInserted } from './own-rows';
 
 /** PostgreSQL's limit of parameters is 65,535 per statement. */
 const PARAMETERS_MAX = 20_000;
@@ -27,7 +28,7 @@ function placeholders(rows: number, width: number): string {
 }
 
 /**
- * Inserts rows in the caller's transaction. When the server refuses some, they are found one by one; the rest goes in.
+ * Inserts rows in the caller's transaction, and journals them where the table holds rows of others. When the server refuses some, they are found one by one; the rest goes in.
  * Answers one entry per row, in order. Errors that are not about a row (lock, connection) are thrown.
  */
 export async function insertRows(client: ClientBase, sides: DatasetSides, rows: readonly Value[][]): Promise<RowAnswer[]> {
@@ -41,6 +42,7 @@ export async function insertRows(client: ClientBase, sides: DatasetSides, rows: 
     else if (part.length === 1) answers.push(answer);
     else for (const row of part) answers.push(await tryInsert(client, sides, [row]));
   }
+  await journalInserted(client, sides, rows.filter((_, at) => answers[at] === null));
   return answers;
 }
 
@@ -62,10 +64,12 @@ export function updateRow(client: ClientBase, sides: DatasetSides, key: readonly
 }
 
 /** Deletes the row with this key; answers null also when it was gone. */
-export function deleteByKey(client: ClientBase, sides: DatasetSides, key: readonly (string | null)[]): Promise<RowAnswer> {
+export async function deleteByKey(client: ClientBase, sides: DatasetSides, key: readonly (string | null)[]): Promise<RowAnswer> {
   const parameters: (string | null)[] = [];
   const condition = keyCondition(sides, key, (text) => `$${parameters.push(text)}`);
-  return attempt(client, () => client.query(`DELETE FROM ${tableOf(sides)} WHERE ${condition}`, parameters));
+  const answer = await attempt(client, () => client.query(`DELETE FROM ${tableOf(sides)} WHERE ${condition}`, parameters));
+  if (answer === null) await forgetInserted(client, sides, [key]);
+  return answer;
 }
 
 /** Deletes exactly one of the rows whose written columns all have these texts. */

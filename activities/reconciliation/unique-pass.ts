@@ -5,6 +5,7 @@ import { columnList, quoteIdent, qualified } from '../connectors/postgres/sql';
 import type { DatasetFence } from './dataset-fence';
 import { targetFrom, type DatasetSides } from './dataset-sides';
 import { joinKey } from './known-absences';
+import { ownRow } from './own-rows';
 import { arrivedKey, asSourceKey, moveToQuarantine, placeColumns, sourceRowsOf, type PlacedRow } from './row-mover';
 
 const PAGE = 500;
@@ -40,7 +41,8 @@ export async function subjectOfIndex(client: ClientBase, sides: DatasetSides, ob
  */
 export async function enforceUnique(client: ClientBase, source: Client | null, sides: DatasetSides, held: DatasetFence, subject: UniqueSubject, signal: AbortSignal): Promise<number> {
   await collectDuplicates(client, sides, subject);
-  const { rows: [found] } = await client.query<{ losers: string }>('SELECT (count(*) - count(DISTINCT caravan_group))::text AS losers FROM pg_temp.caravan_duplicates');
+  const { rows: [found] } = await client.query<{ losers: string }>(`SELECT coalesce(sum(CASE WHEN own = rows THEN own - 1 ELSE own END), 0)::text AS losers
+     FROM (SELECT count(*) FILTER (WHERE own) AS own, count(*) AS rows FROM pg_temp.caravan_duplicates GROUP BY caravan_group) g`);
   const losers = Number(found?.losers ?? 0);
   if (losers > 0 && sides.ctx.dataset.on_invalid === 'fail') {
     throw new MigrationError('ROW_REFUSED', `dataset ${sides.ctx.name}: ${losers} rows repeat a value of (${subject.columns}) that must be unique, and the plan says on_invalid: fail. Clean them in the source, or use on_invalid: quarantine.`);
@@ -49,7 +51,7 @@ export async function enforceUnique(client: ClientBase, source: Client | null, s
   let carried: DuplicateRow | null = null;
   for (let after = 0; losers > 0;) {
     const { rows: page } = await client.query<DuplicateRow>(
-      `SELECT caravan_n AS n, caravan_group AS grouped, part, place::text AS place, key FROM pg_temp.caravan_duplicates WHERE caravan_n > $1 ORDER BY caravan_n LIMIT ${PAGE}`, [after]);
+      `SELECT caravan_n AS n, caravan_group AS grouped, part, place::text AS place, key, own FROM pg_temp.caravan_duplicates WHERE caravan_n > $1 ORDER BY caravan_n LIMIT ${PAGE}`, [after]);
     const last = page.at(-1);
     if (!last) break;
     after = Number(last.n);
@@ -62,7 +64,7 @@ export async function enforceUnique(client: ClientBase, source: Client | null, s
   return moved;
 }
 
-interface DuplicateRow extends PlacedRow { n: string; grouped: string }
+interface DuplicateRow extends PlacedRow { n: string; grouped: string; own: boolean }
 interface Judged { losers: DuplicateRow[]; lastKeeper: DuplicateRow | null }
 
 /** All rows that share their values with another one, numbered so that equal ones stand together, the best candidate by the target's own order first. */
@@ -81,7 +83,7 @@ async function collectDuplicates(client: ClientBase, sides: DatasetSides, subjec
      WITH repeated AS (
        SELECT *, row_number() OVER () AS caravan_group
        FROM (SELECT ${subject.expressions.map((expression, at) => `(${expression}) AS caravan_e${at}`).join(', ')} FROM ${table}${where} GROUP BY ${names.map((_, at) => at + 1).join(', ')} HAVING count(*) > 1) r)
-     SELECT row_number() OVER (ORDER BY caravan_group, ${order}) AS caravan_n, caravan_group, ${placeColumns(sides)}
+     SELECT row_number() OVER (ORDER BY caravan_group, ${order}) AS caravan_n, caravan_group, ${placeColumns(sides)}, ${await ownRow(client, sides)} AS own
      FROM ${table} t JOIN repeated ON ${same}${where}`);
   await client.query('CREATE INDEX ON pg_temp.caravan_duplicates (caravan_n)');
 }
@@ -92,9 +94,10 @@ async function judge(source: Client | null, sides: DatasetSides, rows: readonly 
   const known = byKey ? await sourceRowsOf(source, sides, rows, signal) : new Map<string, unknown>();
   const ranks = new Map([...known.keys()].map((key, rank) => [key, rank]));
   const rankOf = (row: DuplicateRow): number => {
+    // Somebody else's row stays, whatever its key; of ours one whose source row is gone comes last.
+    if (!row.own) return -1;
     const rank = byKey && row.key ? ranks.get(joinKey(asSourceKey(sides, row.key))) : undefined;
-    // Not (or no longer) in the source: somebody else's row comes first, one of ours whose source row is gone comes last.
-    return rank ?? (byKey ? (sides.ledger.base === 'foreign' ? -1 : Number.MAX_SAFE_INTEGER) : 0);
+    return rank ?? (byKey ? Number.MAX_SAFE_INTEGER : 0);
   };
   const losers: DuplicateRow[] = [];
   let keeper: DuplicateRow | null = null;

@@ -129,13 +129,20 @@ CREATE TABLE IF NOT EXISTS caravan.dropped_object (
   UNIQUE (migration, kind, table_schema, table_name, name)
 );
 
--- Target keys that a merge has written, where the target key does not follow from the source key: a second source row of the same key goes to quarantine.
+-- In tables that hold rows of others. inserted: this migration brought the row; only such rows may be removed again, and only they can be extra.
+-- Where the target key does not follow from the source key every key that was merged is here: a second source row of the same key goes to quarantine.
 CREATE TABLE IF NOT EXISTS caravan.merged_key (
   migration text NOT NULL,
   dataset text NOT NULL,
   target_key text[] NOT NULL,
+  inserted boolean NOT NULL DEFAULT false,
   PRIMARY KEY (migration, dataset, target_key)
 );
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'caravan.merged_key'::regclass AND attname = 'inserted') THEN
+    ALTER TABLE caravan.merged_key ADD COLUMN inserted boolean NOT NULL DEFAULT false;
+  END IF;
+END $$;
 
 -- Before-images of rows that a merge updated; the first image of a key wins.
 CREATE TABLE IF NOT EXISTS caravan.before_image (

@@ -122,7 +122,7 @@ describe('the PostgreSQL sink', () => {
     await installLedger(run.deps.systems.open('new') as PostgresSystem);
     await run.target.query(`CREATE TABLE imaged (id int PRIMARY KEY, v text); INSERT INTO imaged VALUES (1, 'theirs')`);
     const columns: Column[] = [{ name: 'id', kind: 'integer', type: 'integer', nullable: false }, { name: 'v', kind: 'text', type: 'text', nullable: true }];
-    const merge = mergeTarget({ schema: 'public', name: 'imaged' }, ['id'], columns, false);
+    const merge = mergeTarget({ schema: 'public', name: 'imaged' }, ['id'], columns, 'update', false);
     await prepareMerge(run.target, merge);
     for (const value of ['first', 'second']) {
       await run.target.query(`BEGIN; INSERT INTO caravan_stage VALUES (1, '${value}')`);

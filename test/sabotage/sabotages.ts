@@ -44,8 +44,18 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'bare ON CONFLICT DO NOTHING in the merge',
-    edits: [{ file: MERGE, find: 'ON CONFLICT (${columnList(key)}) DO ${', replace: 'ON CONFLICT DO NOTHING ${true ? \'\' : ' }],
-    suite: 'test/conformance/postgres-sink.test.ts', test: 'a merge counts what the target says',
+    edits: [{ file: MERGE, find: 'ON CONFLICT (${columnList(key)}) DO NOTHING', replace: 'ON CONFLICT DO NOTHING' }],
+    suite: 'test/e2e/target-states.test.ts', test: 'a merged row that breaks another unique index',
+  },
+  {
+    name: 'a repair deletes rows of others',
+    edits: [{ file: 'activities/reconciliation/repair.ts', find: "known.get(at) === 'inserted'", replace: 'known.has(at)' }],
+    suite: 'test/e2e/target-states.test.ts', test: 'the ledger knows the rows that it brought',
+  },
+  {
+    name: 'the pass over unique values takes rows of others for ours',
+    edits: [{ file: 'activities/reconciliation/row-mover.ts', find: "if (sides.ledger.base === 'empty') return rows;", replace: "if (sides.ledger.base !== null) return rows;" }],
+    suite: 'test/e2e/target-states.test.ts', test: 'the pass over unique values keeps rows of others',
   },
   {
     name: 'the last before-image wins instead of the first',

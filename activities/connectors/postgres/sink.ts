@@ -25,7 +25,7 @@ export interface WriterOptions {
   columns: Column[];
   /** Source columns, for quarantine. */
   sourceColumns: string[];
-  /** Rows may meet others of the same key: staged in a temporary table and merged. Null: plain COPY. */
+  /** The table holds rows of others: staged in a temporary table and merged by key. Null: plain COPY. */
   merge: MergeTarget | null;
   /** Keyless rows into a table that is not ours alone: everything commits at the end or not at all. */
   oneTransaction: boolean;
@@ -74,8 +74,8 @@ export class PostgresSplitWriter implements SplitWriter {
       // A worker that stalls must not hold locks for ever: the server ends its transaction.
       await client.query(`SET idle_in_transaction_session_timeout = ${options.oneTransaction ? '0' : "'10min'"}; SET synchronous_commit = on; SET session_replication_role = origin`);
       const taken = await takeFence(client, options.id);
-      if (options.merge) await prepareMerge(client, options.merge);
-      return new PostgresSplitWriter(client, options, taken);
+      const merge = options.merge && await prepareMerge(client, options.merge);
+      return new PostgresSplitWriter(client, { ...options, merge }, taken);
     } catch (error) {
       await client.end().catch(() => undefined);
       throw toMigrationError(error, `target ${system.config.name}`);
