@@ -87,7 +87,7 @@ describe('the PostgreSQL sink', () => {
   }, 60_000);
 
   test('a trigger that swallows a row ends the commit: COPY_INCOMPLETE, nothing kept', async () => {
-    await tables('swallow', 'id int PRIMARY KEY', 'SELECT g FROM generate_series(1, 300) g');
+    await tables('swallow', 'id int PRIMARY KEY', 'SELECT g FROM generate_series(1, 300) g', 'id int');
     await run.target.query(`CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id = 200 THEN RETURN NULL; END IF; RETURN NEW; END $$;
       INSERT INTO swallow VALUES (-1); CREATE TRIGGER swallow BEFORE INSERT ON swallow FOR EACH ROW EXECUTE FUNCTION swallow()`);
     await expect(migrate('swallow', { target: { connection: 'new', on_existing: 'append' } })).rejects.toMatchObject({ code: 'COPY_INCOMPLETE' });
