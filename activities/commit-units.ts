@@ -14,6 +14,7 @@ interface StagedBatch { read: Batch; write: Batch }
 /**
  * Leads batches through transform and validate and groups them into commits of about `pipeline.commitRows` rows or `pipeline.commitBytes`.
  * Past `dueMs` (milliseconds of the clock) a unit ends with the batch at hand: a slow source, too, gets its rows committed in time.
+ * A unit that a huge row made far larger than that is given away before anything more is read.
  * The last unit has `done` set, and may be empty. Rejected rows are in `quarantine` with their original content.
  * @throws MigrationError `ROW_REFUSED` when a row is rejected and the plan says `on_invalid: fail`.
  */
@@ -25,6 +26,9 @@ export async function* commitUnits(pipeline: Pipeline, batches: AsyncIterable<So
       unit = new UnitInProgress(pipeline, unit.commitNo + 1);
     }
     unit.add(batch);
+    if (!unit.oversized) continue;
+    yield unit.finish(false);
+    unit = new UnitInProgress(pipeline, unit.commitNo + 1);
   }
   yield unit.finish(true);
 }
@@ -47,6 +51,10 @@ class UnitInProgress {
 
   get full(): boolean {
     return this.readCount >= this.pipeline.commitRows || this.byteCount >= this.pipeline.commitBytes;
+  }
+
+  get oversized(): boolean {
+    return this.byteCount > 2 * this.pipeline.commitBytes;
   }
 
   add({ batch, endCursor }: SourceBatch): void {
@@ -73,6 +81,7 @@ class UnitInProgress {
       },
       cursor: this.cursor,
       done,
+      oversized: this.oversized,
       release() {
         for (const { read, write } of staged.splice(0)) {
           if (read.encoding === 'pgcopy') giveSlab(read.data);

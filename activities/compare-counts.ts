@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 import type { CheckOutcome, DatasetRef, Verdict } from '../migration/protocol';
-import { rowsOf } from './connectors/postgres/source';
+import { rowsOf } from './connectors/postgres/selection-sql';
 import type { ActivityDependencies } from './dependencies';
 import { requireClosed } from './reconciliation/closed-dataset';
 import { targetFrom, type DatasetSides } from './reconciliation/dataset-sides';
@@ -34,7 +34,7 @@ export async function compareCounts(deps: ActivityDependencies, input: DatasetRe
 async function countSource(client: Client, { ctx }: DatasetSides): Promise<SourceCounts> {
   const selection = ctx.sourceSelection;
   const count = async (where: string | undefined): Promise<number> => {
-    const { rows } = await client.query<{ rows: string }>(`SELECT count(*)::text AS rows FROM (${await rowsOf(client, { ...selection, where })}) caravan_source`);
+    const { rows } = await client.query<{ rows: string }>(`SELECT count(*)::text AS rows FROM (${await rowsOf(client, { ...selection, where }, [])}) caravan_source`);
     return Number(rows[0]?.rows ?? 0);
   };
   const selected = await count(selection.where);

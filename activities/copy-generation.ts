@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import { noCounts } from '../migration/accounting';
+import { MigrationError } from '../migration/errors';
 import type { SliceInput, SliceResult } from '../migration/protocol';
 import { toMigrationError } from './connectors/postgres/errors';
 import { emptyTable } from './connectors/postgres/sink';
@@ -55,7 +56,7 @@ async function discardGeneration(client: ClientBase, id: SplitId, table: string)
   const key = [id.migration, id.dataset, id.generation];
   const { rowCount } = await client.query(
     `UPDATE caravan.dataset SET generation = generation + 1 WHERE migration = $1 AND dataset = $2 AND generation = $3 AND state = 'open' AND base = 'empty'`, key);
-  if (rowCount !== 1) throw new Error('the generation is no longer current');
+  if (rowCount !== 1) throw new MigrationError('FENCED', `dataset ${id.dataset}: generation ${id.generation} is no longer current; another attempt has begun a newer one`);
   await emptyTable(client, table);
   for (const part of ['quarantine', 'commit', 'split', 'adjustment']) {
     await client.query(`DELETE FROM caravan.${part} WHERE migration = $1 AND dataset = $2 AND generation = $3`, key);

@@ -12,7 +12,7 @@ import type { PostgresSplitWriter } from './connectors/postgres/sink';
 
 /**
  * Fused mode: one slice of a split through the four stages, `sliceMs` long (to the end of the commit at hand), many commits.
- * Starts at the ledger's checkpoint, whatever was tried before. While one commit is written the next is read.
+ * Starts at the ledger's checkpoint, whatever was tried before. While one commit is written the next is read, unless a huge row fills it.
  * On cancellation the commit at hand is finished first.
  * @throws MigrationError `FENCED` when another attempt took the split over; as `openPipeline` and the writer.
  */
@@ -66,6 +66,10 @@ export async function copySlice(pipeline: Pipeline, writer: PostgresSplitWriter,
       inFlight = { unit, counts: writeUnit(writer, unit) };
       // Awaited at the next turn; a failure meanwhile must not count as unhandled.
       inFlight.counts.catch(() => undefined);
+      if (unit.oversized && !unit.done) {
+        await settle(inFlight);
+        inFlight = null;
+      }
       next = unit.done ? Promise.resolve({ value: undefined, done: true }) : ahead(units);
     }
   } finally {

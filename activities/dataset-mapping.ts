@@ -8,6 +8,7 @@ import { fieldMappings } from '../migration/plan/transformations';
 import type { Column } from '../migration/value';
 import { describe } from './connectors/postgres/describe';
 import { binaryCodec } from './connectors/postgres/binary-codecs';
+import { columnList, parseTableName, qualified } from './connectors/postgres/sql';
 import type { ActivityDependencies } from './dependencies';
 import type { DatasetContext } from './run-context';
 
@@ -80,8 +81,21 @@ export function compileDataset(deps: ActivityDependencies, context: Pick<Dataset
     const column = source.columns.find((candidate) => candidate.name === key);
     if (column && !readColumns.some((read) => read.name === key)) readColumns.push(column);
   }
+  refuseUnreadable(readColumns, name, dataset.source);
   const native = deps.encodings?.includes('pgcopy') ?? true;
   return { mapping, source, target, readColumns, encoding: native ? encodingFor(mapping, readColumns, source.key) : 'values', digest: digestOf(deps, context, mapping, source.key) };
+}
+
+/** A reader may have been granted some columns only: those that the target needs must be among them. */
+function refuseUnreadable(columns: readonly Column[], name: string, source: DatasetContext['dataset']['source']): void {
+  const closed = columns.filter((column) => column.unreadable).map((column) => column.name);
+  if (closed.length === 0) return;
+  const table = source.table ?? name;
+  throw new MigrationError(
+    'PRIVILEGE_MISSING',
+    `datasets.${name}.source: the user of connection ${source.connection} may not read column${closed.length > 1 ? 's' : ''} ${closed.join(', ')} of ${table}. `
+    + `Let the table's owner run GRANT SELECT (${columnList(closed)}) ON TABLE ${qualified(parseTableName(table))} TO that user, or leave the column behind: { old_field: ${closed[0] ?? ''}, transform: drop }.`,
+  );
 }
 
 /**

@@ -26,6 +26,19 @@ const TAG_NULL = 78;
 /** Marks content that is outside the kind's normal form (`infinity`, BC dates, unreadable JSON): compared as text. */
 const AS_TEXT = 33;
 
+/** Of longer texts the room is counted first: three bytes per character would be a lot of memory for nothing. */
+const LONG_TEXT = 1024 * 1024;
+
+/** Bytes that `CanonicalBytes.text` takes at most: a pair of surrogates counts as two of three bytes. */
+function utf8Length(value: string): number {
+  let length = 0;
+  for (let i = 0; i < value.length; i += 1) {
+    const c = value.charCodeAt(i);
+    length += c < 0x80 ? 1 : c < 0x800 ? 2 : 3;
+  }
+  return length;
+}
+
 /** A growing byte string. Reuse one for many rows: `length = 0` starts anew. */
 export class CanonicalBytes {
   bytes = new Uint8Array(1024);
@@ -76,7 +89,7 @@ export class CanonicalBytes {
 
   /** UTF-8. A lone surrogate takes its own three bytes, so that it differs from U+FFFD. */
   text(value: string): void {
-    this.room(value.length * 3);
+    this.room(value.length > LONG_TEXT ? utf8Length(value) : value.length * 3);
     const { bytes } = this;
     let at = this.length;
     for (let i = 0; i < value.length; i += 1) {

@@ -97,6 +97,8 @@ export interface CommitUnit {
   quarantineRow(batch: number, row: number, rule: string): QuarantineEntry;
   cursor: KeyText | null;
   done: boolean;
+  /** Holds far more bytes than a commit should: a huge row. Nothing else is to be held beside it. */
+  oversized?: boolean;
   /** Gives the memory of the batches back. Call it once, when the commit is durable and nobody looks at the rows any more. */
   release?(): void;
 }

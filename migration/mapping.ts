@@ -78,7 +78,7 @@ export function compileMapping(request: MappingRequest): CompiledMapping {
   const rules = compileRules(request.validation, written, request.target, problems);
   const read = request.source.filter((column) => [...filled.values()].some((f) => f.inputs.includes(column)));
   const fields = written.map((column, output) => mappedField(filled.get(column.name)!, output, read, rules.get(column.name) ?? [], request, problems));
-  if (written.length === 0 && !problems.some((p) => p.severity === 'error')) {
+  if (written.length === 0 && request.target.some((column) => !column.computed) && !problems.some((p) => p.severity === 'error')) {
     problems.push({ severity: 'error', place: 'mapping', message: 'no target column is written.', remedy: 'Name the columns under `transformations`.' });
   }
   return problems.some((problem) => problem.severity === 'error') ? { problems } : { mapping: { read, write: written, fields }, problems };

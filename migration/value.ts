@@ -37,6 +37,8 @@ export interface Column {
   nullable: boolean;
   /** The system computes it (generated always as ... stored): never written. */
   computed?: boolean;
+  /** The connection's user may not read it. */
+  unreadable?: boolean;
   /** The system can fill it by itself (default, identity) when it is not written. */
   hasDefault?: boolean;
   /** `identity` columns declared ALWAYS need an override clause on write. */

@@ -10,6 +10,8 @@ import { expectedOf, foundOf, readExpected, readFound, withSnapshot, type Reject
 
 /** Text of source rows that one pass of the second stage may hold. */
 const GROUP_BYTES = 48 * 1024 * 1024;
+/** More than this is never held, whatever it costs in passes. */
+const GROUP_BYTES_MAX = 384 * 1024 * 1024;
 const EXTRA_BATCH = 1_000;
 
 export interface ColumnDifference extends DifferentRow { columns: string[] }
@@ -66,9 +68,15 @@ class SideComparison {
     const foreign = this.sides.ledger.base === 'foreign';
     const suspects = foreign ? Array.from({ length: BUCKETS }, (_, bucket) => bucket) : expected.differing(found);
     const averageBytes = this.sourceBytes / Math.max(1, expected.rows);
-    const rowsMax = Math.max(1_000, Math.floor((this.options.groupBytes ?? GROUP_BYTES) / Math.max(16, averageBytes)));
+    const rowsMax = this.rowsPerGroup(Math.max(16, averageBytes));
     for (const group of groupBuckets(suspects, expected.counts, rowsMax)) await this.compareGroup(group);
     return this.outcome;
+  }
+
+  /** At least a thousand, as each group costs a pass over both sides; of very large rows fewer. */
+  private rowsPerGroup(averageBytes: number): number {
+    const fit = Math.floor((this.options.groupBytes ?? GROUP_BYTES) / averageBytes);
+    return Math.max(1, fit, Math.min(1_000, Math.floor(GROUP_BYTES_MAX / averageBytes)));
   }
 
   private async digestExpected(): Promise<BucketDigests> {

@@ -23,33 +23,35 @@ export interface FoundRow {
 
 export interface DifferentRow { expected: ExpectedRow; found: FoundRow }
 
+/** Equal rows, kept once. */
+interface Same<Row> { row: Row; count: number }
+
 /**
  * Matches rows of both sides by key, whatever the order they come in: all expected rows first, then the found ones.
  * Equal rows are forgotten at once. Keys may repeat on either side: rows are then paired so that the fewest differences remain.
+ * Memory grows with different rows only: a row that is there a million times is held once.
  */
 export class DifferenceFinder {
-  private readonly expected = new Map<string, ExpectedRow[]>();
-  private readonly pending = new Map<string, FoundRow[]>();
+  private readonly expected = new Map<string, Same<ExpectedRow>[]>();
+  private readonly pending = new Map<string, Same<FoundRow>[]>();
 
   expect(row: ExpectedRow): void {
-    const same = this.expected.get(row.key);
-    if (same) same.push(row);
-    else this.expected.set(row.key, [row]);
+    add(this.expected, row, (other) => other.digest === row.digest && sameOrigin(other, row));
   }
 
   /** `extra`: no expected row is left under this key. `pending`: told apart by `finish`. */
   find(row: FoundRow): 'equal' | 'pending' | 'extra' {
     const same = this.expected.get(row.key);
     if (!same) return 'extra';
-    const at = same.findIndex((other) => other.digest === row.digest);
-    if (at >= 0) {
-      same.splice(at, 1);
+    const at = same.findIndex((other) => other.row.digest === row.digest);
+    const matched = same[at];
+    if (matched) {
+      matched.count -= 1;
+      if (matched.count === 0) same.splice(at, 1);
       if (same.length === 0 && !this.pending.has(row.key)) this.expected.delete(row.key);
       return 'equal';
     }
-    const waiting = this.pending.get(row.key);
-    if (waiting) waiting.push(row);
-    else this.pending.set(row.key, [row]);
+    add(this.pending, row, (other) => other.digest === row.digest && sameTexts(other.content, row.content));
     return 'pending';
   }
 
@@ -58,14 +60,35 @@ export class DifferenceFinder {
     const different: DifferentRow[] = [];
     const extra: FoundRow[] = [];
     for (const [key, rows] of this.expected) {
-      const found = this.pending.get(key) ?? [];
-      rows.forEach((expected, at) => {
-        const other = found[at];
-        if (other) different.push({ expected, found: other });
-        else missing.push(expected);
-      });
-      extra.push(...found.slice(rows.length));
+      const found = each(this.pending.get(key) ?? []);
+      for (const expected of each(rows)) {
+        const other = found.next();
+        if (other.done) missing.push(expected);
+        else different.push({ expected, found: other.value });
+      }
+      for (const row of found) extra.push(row);
     }
     return { missing, different, extra };
   }
+}
+
+function add<Row extends { key: string }>(all: Map<string, Same<Row>[]>, row: Row, equals: (other: Row) => boolean): void {
+  const under = all.get(row.key);
+  const known = under?.find((same) => equals(same.row));
+  if (known) known.count += 1;
+  else if (under) under.push({ row, count: 1 });
+  else all.set(row.key, [{ row, count: 1 }]);
+}
+
+function* each<Row>(all: readonly Same<Row>[]): Generator<Row, undefined> {
+  for (const { row, count } of all) for (let i = 0; i < count; i += 1) yield row;
+}
+
+/** Two rows with keys are never the same; two without one are when they read the same. */
+function sameOrigin(a: ExpectedRow, b: ExpectedRow): boolean {
+  return a.sourceKey === null && b.sourceKey === null && sameTexts(a.content, b.content);
+}
+
+function sameTexts(a: readonly (string | null)[], b: readonly (string | null)[]): boolean {
+  return a.length === b.length && a.every((text, at) => text === b[at]);
 }

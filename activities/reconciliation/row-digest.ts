@@ -3,6 +3,9 @@ import { typeBelow } from '../../migration/mapping-fit';
 import type { Column, Value, ValueKind } from '../../migration/value';
 import { BUCKETS, DIGEST_WORDS } from './bucket-digests';
 
+/** A buffer that one huge row made is not kept for the small ones. */
+const KEPT_BYTES_MAX = 16 * 1024 * 1024;
+
 /** How one column of the target is compared. */
 interface ComparedColumn { kind: ValueKind; policy: CanonicalPolicy; normalize: ((value: Value) => Value) | null }
 
@@ -12,7 +15,7 @@ interface ComparedColumn { kind: ValueKind; policy: CanonicalPolicy; normalize: 
  */
 export class RowDigester {
   private readonly columns: ComparedColumn[];
-  private readonly bytes = new CanonicalBytes();
+  private bytes = new CanonicalBytes();
   private readonly words = new Uint32Array(DIGEST_WORDS);
 
   constructor(columns: readonly Column[]) {
@@ -21,6 +24,7 @@ export class RowDigester {
 
   /** Digest of the columns at `positions`; of all columns when absent. */
   digest(row: readonly Value[], positions?: readonly number[]): Digest {
+    if (this.bytes.bytes.length > KEPT_BYTES_MAX) this.bytes = new CanonicalBytes();
     this.bytes.length = 0;
     if (positions) for (const at of positions) this.append(row[at] ?? null, at);
     else for (let at = 0; at < this.columns.length; at += 1) this.append(row[at] ?? null, at);

@@ -4,8 +4,9 @@ import type { KeyText } from '../../migration/split';
 import { nameWithSchemas } from '../connectors/postgres/catalog';
 import { copyOut } from '../connectors/postgres/copy-out';
 import { toMigrationError } from '../connectors/postgres/errors';
-import { rowsOf, textRow } from '../connectors/postgres/source';
-import { columnList, quoteLiteral, selectList } from '../connectors/postgres/sql';
+import { refuseHiddenRows, rowsOf } from '../connectors/postgres/selection-sql';
+import { textRow } from '../connectors/postgres/source';
+import { columnList, quoteIdent, quoteLiteral, selectList } from '../connectors/postgres/sql';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import type { AbsenceTaker } from './known-absences';
 import type { Digest, RowDigester } from './row-digest';
@@ -19,7 +20,7 @@ const LIMITS = { rowsMax: 2_000, bytesMax: 4 * 1024 * 1024 };
 export async function withSnapshot<T>(system: PostgresSystem, work: (client: Client) => Promise<T>): Promise<T> {
   const client = await system.connect();
   try {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off');
+    await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${refuseHiddenRows('LOCAL')}`);
     return await work(client);
   } catch (error) {
     throw toMigrationError(error, `connection ${system.config.name}`);
@@ -54,8 +55,9 @@ export async function* readExpected(client: Client, sides: DatasetSides, digeste
     const contents: (string | null)[][] = [];
     const averageBytes = chunk.data.length / chunk.rowCount;
     for (let at = 0; at < chunk.rowCount; at += 1) {
-      const content = textRow(chunk, at);
+      let content: (string | null)[] = [];
       try {
+        content = textRow(chunk, at, sides.sourceColumns.length);
         values.push(decodeRow(sides.sourceColumns, content));
         contents.push(content);
       } catch {
@@ -77,8 +79,9 @@ export async function* readExpected(client: Client, sides: DatasetSides, digeste
 }
 
 async function sourceCopy(client: Client, sides: DatasetSides, tail: string): Promise<string> {
+  const columns = sides.sourceColumns.map((column) => column.name);
   await nameWithSchemas(client, sides.sourceColumns);
-  return `COPY (SELECT ${selectList(sides.sourceColumns)} FROM (${await rowsOf(client, sides.ctx.sourceSelection)}) caravan_source ${tail}) TO STDOUT`;
+  return `COPY (SELECT ${selectList(sides.sourceColumns)} FROM (${await rowsOf(client, sides.ctx.sourceSelection, columns)}) caravan_source ${tail}) TO STDOUT`;
 }
 
 /** A source row as it is now. */
@@ -92,11 +95,11 @@ export async function readByKeys(client: Client, sides: DatasetSides, keys: read
   const names = sides.sourceKey?.map((at) => sides.sourceColumns[at]?.name ?? '') ?? [];
   if (keys.length === 0 || names.length === 0) return [];
   const list = keys.map((key) => `(${key.map((text) => quoteLiteral(text)).join(', ')})`).join(', ');
-  const tail = `WHERE (${columnList(names)}) IN (${list}) ORDER BY ${columnList(names)}`;
+  const tail = `WHERE (${columnList(names)}) IN (${list}) ORDER BY ${names.map((name) => `caravan_source.${quoteIdent(name)}`).join(', ')}`;
   const found: RawRow[] = [];
   for await (const chunk of copyOut(client, await sourceCopy(client, sides, tail), 'text', LIMITS, signal)) {
     for (let at = 0; at < chunk.rowCount; at += 1) {
-      const content = textRow(chunk, at);
+      const content = textRow(chunk, at, sides.sourceColumns.length);
       const values = decodeRow(sides.sourceColumns, content);
       found.push({ content, values, key: keyTextOf(sides, values) ?? [] });
     }
@@ -134,8 +137,8 @@ export async function* readFound(client: Client, sides: DatasetSides, digester: 
   for await (const chunk of copyOut(client, sql, 'text', LIMITS, signal)) {
     const answer: TargetRow[] = [];
     for (let at = 0; at < chunk.rowCount; at += 1) {
-      const content = textRow(chunk, at);
       try {
+        const content = textRow(chunk, at, sides.targetColumns.length);
         const values = decodeRow(sides.targetColumns, content);
         const digest = digester.digest(values);
         const key = sides.targetKey ? digester.digest(values, sides.targetKey) : digest;

@@ -33,7 +33,7 @@ function placeholders(rows: number, width: number): string {
  */
 export async function insertRows(client: ClientBase, sides: DatasetSides, rows: readonly Value[][]): Promise<RowAnswer[]> {
   const columns = sides.targetColumns;
-  const size = Math.max(1, Math.floor(PARAMETERS_MAX / Math.max(1, columns.length)));
+  const size = columns.length === 0 ? 1 : Math.max(1, Math.floor(PARAMETERS_MAX / columns.length));
   const answers: RowAnswer[] = [];
   for (let from = 0; from < rows.length; from += size) {
     const part = rows.slice(from, from + size);
@@ -49,7 +49,9 @@ export async function insertRows(client: ClientBase, sides: DatasetSides, rows: 
 async function tryInsert(client: ClientBase, sides: DatasetSides, rows: readonly Value[][]): Promise<RowAnswer> {
   const columns = sides.targetColumns;
   const overriding = columns.some((column) => column.identity === 'always') ? ' OVERRIDING SYSTEM VALUE' : '';
-  const sql = `INSERT INTO ${tableOf(sides)} (${columnList(columns.map((column) => column.name))})${overriding} VALUES ${placeholders(rows.length, columns.length)}`;
+  const sql = columns.length === 0
+    ? `INSERT INTO ${tableOf(sides)} DEFAULT VALUES`
+    : `INSERT INTO ${tableOf(sides)} (${columnList(columns.map((column) => column.name))})${overriding} VALUES ${placeholders(rows.length, columns.length)}`;
   return attempt(client, () => client.query(sql, rows.flatMap((row) => textsOf(columns, row))));
 }
 
@@ -75,7 +77,7 @@ export async function deleteByKey(client: ClientBase, sides: DatasetSides, key: 
 /** Deletes exactly one of the rows whose written columns all have these texts. */
 export function deleteOneEqual(client: ClientBase, sides: DatasetSides, content: readonly (string | null)[]): Promise<RowAnswer> {
   const table = tableOf(sides);
-  const conditions = sides.targetColumns.map((column, at) => `${quoteIdent(column.name)}::text IS NOT DISTINCT FROM $${at + 1}`);
+  const conditions = sides.targetColumns.length === 0 ? ['true'] : sides.targetColumns.map((column, at) => `${quoteIdent(column.name)}::text IS NOT DISTINCT FROM $${at + 1}`);
   return attempt(client, () => client.query(
     `DELETE FROM ${table} WHERE (tableoid, ctid) = (SELECT tableoid, ctid FROM ${table} WHERE ${conditions.join(' AND ')} LIMIT 1)`, [...content]));
 }

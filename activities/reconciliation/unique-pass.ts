@@ -17,6 +17,11 @@ export function subjectOf(columns: readonly string[]): UniqueSubject {
   return { columns: columns.join(', '), expressions: columns.map(quoteIdent), predicate: null, nullsEqual: false };
 }
 
+/** The nth column of index `i`, in the collation that the index has where it is not the column's own: the two may not find the same values equal. */
+const IN_ITS_COLLATION = `pg_catalog.pg_get_indexdef(i.indexrelid, n, false) || coalesce((
+  SELECT pg_catalog.format(' COLLATE %I.%I', s.nspname, c.collname) FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace s ON s.oid = c.collnamespace
+  WHERE c.oid = i.indcollation[n - 1] AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum = i.indkey[n - 1] AND a.attcollation = c.oid)), '')`;
+
 /** The expressions of a dropped unique index, as the server itself takes it apart on an empty table of the same shape. */
 export async function subjectOfIndex(client: ClientBase, sides: DatasetSides, object: DroppedObject): Promise<UniqueSubject | null> {
   const definition = object.kind === 'unique' ? object.indexDefinition : object.definition;
@@ -24,13 +29,14 @@ export async function subjectOfIndex(client: ClientBase, sides: DatasetSides, ob
   const table = qualified({ schema: sides.ctx.targetTable.schema, name: sides.ctx.targetTable.table });
   await client.query(`CREATE TEMP TABLE caravan_shape (LIKE ${table}) ON COMMIT DROP`);
   await client.query(definition.replace(/^CREATE UNIQUE INDEX .*? ON (?:ONLY )?.*? USING /s, 'CREATE UNIQUE INDEX caravan_shape_index ON pg_temp.caravan_shape USING '));
-  const { rows } = await client.query<{ expressions: string[]; predicate: string | null; definition: string }>(
-    `SELECT ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, n, false) FROM generate_series(1, i.indnkeyatts) n ORDER BY n) AS expressions,
+  const { rows } = await client.query<{ names: string[]; expressions: string[]; predicate: string | null; definition: string }>(
+    `SELECT ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, n, false) FROM generate_series(1, i.indnkeyatts) n ORDER BY n) AS names,
+       ARRAY(SELECT ${IN_ITS_COLLATION} FROM generate_series(1, i.indnkeyatts) n ORDER BY n) AS expressions,
        pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate, pg_catalog.pg_get_indexdef(i.indexrelid) AS definition
      FROM pg_catalog.pg_index i WHERE i.indexrelid = 'pg_temp.caravan_shape_index'::regclass`);
   await client.query('DROP TABLE pg_temp.caravan_shape');
   const row = rows[0];
-  return row ? { columns: row.expressions.join(', '), expressions: row.expressions, predicate: row.predicate, nullsEqual: row.definition.includes(' NULLS NOT DISTINCT') } : null;
+  return row ? { columns: row.names.join(', '), expressions: row.expressions, predicate: row.predicate, nullsEqual: row.definition.includes(' NULLS NOT DISTINCT') } : null;
 }
 
 /**

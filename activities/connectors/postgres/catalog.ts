@@ -41,7 +41,7 @@ export type RelationKind = 'table' | 'partitioned' | 'view' | 'materialized_view
 export interface Relation extends TableName {
   oid: number;
   kind: RelationKind;
-  /** pg_class.reltuples over all leaves; null when any leaf was never analysed. */
+  /** Rows per page when last analysed, times the pages of today, over all leaves; null when any leaf was never analysed. */
   analysedRows: number | null;
   /** Table and toast over all leaves, without indexes. */
   bytes: number;
@@ -64,7 +64,8 @@ const RELATIONS = `
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN LATERAL (
-    SELECT CASE WHEN bool_and(l.reltuples > 0 OR (l.reltuples = 0 AND l.relpages > 0)) THEN sum(l.reltuples)::int8 END AS rows,
+    SELECT CASE WHEN bool_and(l.reltuples > 0 OR (l.reltuples = 0 AND l.relpages > 0))
+        THEN sum(CASE WHEN l.relpages > 0 THEN l.reltuples / l.relpages * (pg_catalog.pg_relation_size(l.oid) / current_setting('block_size')::int) ELSE l.reltuples END)::int8 END AS rows,
       sum(pg_catalog.pg_table_size(l.oid))::int8 AS bytes, bool_or(l.relkind = 'f') AS foreign_leaves
     FROM (SELECT c.oid WHERE c.relkind IN ('r', 'm') UNION ALL SELECT t.relid FROM pg_catalog.pg_partition_tree(c.oid) t WHERE c.relkind = 'p' AND t.isleaf) leaf
     JOIN pg_catalog.pg_class l ON l.oid = leaf.oid
@@ -125,6 +126,8 @@ export interface CatalogColumn extends TypeFacts {
   type: string;
   modifier: number;
   notNull: boolean;
+  /** The session's user may read it. */
+  readable: boolean;
   identity: '' | 'a' | 'd';
   generated: '' | 's' | 'v';
   hasDefault: boolean;
@@ -163,7 +166,7 @@ export function readColumns(client: ClientBase, tables: number[]): Promise<Catal
   return readRows<CatalogColumn>(
     client,
     `SELECT a.attrelid::int8 AS "table", a.attnum AS position, a.attname AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, a.atttypmod AS modifier,
-       ${VALID_NOT_NULL} AS "notNull", a.attidentity AS identity, a.attgenerated AS generated,
+       ${VALID_NOT_NULL} AS "notNull", has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS readable, a.attidentity AS identity, a.attgenerated AS generated,
        (a.atthasdef AND a.attgenerated = '') OR (t.typtype = 'd' AND t.typdefault IS NOT NULL) AS "hasDefault", ${TYPE_FACTS}
      FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid ${TYPE_BASE}
      WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum`,
@@ -177,6 +180,7 @@ export function toColumn(column: CatalogColumn): Column {
     type: column.type,
     ...typeTraits(column),
     nullable: !column.notNull,
+    ...(!column.readable && { unreadable: true }),
     ...(column.generated !== '' && { computed: true }),
     ...((column.hasDefault || column.identity !== '') && { hasDefault: true }),
     ...(column.identity !== '' && { identity: column.identity === 'a' ? 'always' : 'by_default' }),
@@ -188,7 +192,9 @@ export interface KeyCandidate { table: number; index: string; primary: boolean; 
 
 /**
  * Keys that rows can be read and merged by, best first per table: the primary key, else the one with the fewest and narrowest columns.
- * A key is a valid, immediate, complete b-tree unique index over plain NOT NULL columns.
+ * A key is a valid, immediate, complete b-tree unique index over plain NOT NULL columns, which finds equal what the columns find equal:
+ * an index of another operator class, or of another collation than a nondeterministic column, admits rows that `>` could not tell apart. Composite types are left out: the server reads no literal of them
+ * beside an operator.
  */
 export function readKeys(client: ClientBase, tables: number[]): Promise<KeyCandidate[]> {
   return readRows<KeyCandidate>(
@@ -199,9 +205,13 @@ export function readKeys(client: ClientBase, tables: number[]): Promise<KeyCandi
      JOIN pg_catalog.pg_am m ON m.oid = x.relam AND m.amname = 'btree'
      JOIN LATERAL (
        SELECT json_agg(a.attname ORDER BY k.ordinal) AS columns, sum(CASE WHEN a.attlen > 0 THEN a.attlen ELSE 64 END) AS width,
-         bool_and(${VALID_NOT_NULL}) AS usable, count(*) AS amount
-       FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, ordinal)
+         bool_and(${VALID_NOT_NULL} AND (o.opcdefault OR o.opcname LIKE '%\\_pattern\\_ops') AND (l.oid IS NULL OR l.collisdeterministic OR k.collid = a.attcollation) AND t.typtype <> 'c') AS usable,
+         count(*) AS amount
+       FROM unnest(i.indkey::int2[], i.indcollation::oid[], i.indclass::oid[]) WITH ORDINALITY k(attnum, collid, opclass, ordinal)
        JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+       JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+       JOIN pg_catalog.pg_opclass o ON o.oid = k.opclass
+       LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
        WHERE k.ordinal <= i.indnkeyatts
      ) part ON part.usable AND part.amount = i.indnkeyatts
      WHERE i.indrelid = ANY ($1::oid[]) AND i.indisunique AND i.indisvalid AND i.indisready AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL

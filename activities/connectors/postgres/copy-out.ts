@@ -21,7 +21,7 @@ const READY_FOR_QUERY = 0x5a;
 const FRAME_BYTES = 5;
 const BINARY_HEADER_BYTES = 19;
 const BINARY_TRAILER_BYTES = 2;
-/** Finished chunks that may wait for the consumer before the socket is paused. */
+/** Finished chunks that may wait for the consumer before the socket is paused; one that is larger than a batch should be waits alone. */
 const CHUNKS_AHEAD = 2;
 const FIRST_SLAB_BYTES = 64 * 1024;
 
@@ -30,7 +30,7 @@ interface DriverConnection { stream: Socket; query(text: string): void }
 
 /**
  * Runs `sql` (a COPY ... TO STDOUT) on a connection of its own and yields its rows in chunks within `limits`, in server order.
- * Memory: at most three chunks. Leaving the loop early destroys the connection, which ends the statement on the server.
+ * Memory: at most three chunks; of rows larger than `limits.bytesMax` two. Leaving the loop early destroys the connection, which ends the statement on the server.
  * @throws the driver's error when the server refuses or the connection breaks; the signal's reason on abort.
  */
 export async function* copyOut(client: Client, sql: string, format: 'binary' | 'text', limits: BatchLimits, signal: AbortSignal): AsyncGenerator<RowChunk> {
@@ -61,6 +61,7 @@ export function destroySocket(client: Client): void {
 
 class CopyOut {
   private readonly chunks: RowChunk[] = [];
+  private waitingBytes = 0;
   private wake: (() => void) | null = null;
   private error: Error | null = null;
   private ended = false;
@@ -79,20 +80,26 @@ class CopyOut {
   constructor(
     private readonly sql: string,
     binary: boolean,
-    limits: BatchLimits,
+    private readonly limits: BatchLimits,
   ) {
     this.rows = new RowCollector(binary, limits, (chunk) => {
       this.chunks.push(chunk);
-      if (this.chunks.length >= CHUNKS_AHEAD) this.stream?.pause();
+      this.waitingBytes += chunk.data.length;
+      if (this.ahead) this.stream?.pause();
       this.wake?.();
     });
+  }
+
+  private get ahead(): boolean {
+    return this.chunks.length >= CHUNKS_AHEAD || this.waitingBytes > this.limits.bytesMax;
   }
 
   async next(): Promise<RowChunk | null> {
     for (;;) {
       const chunk = this.chunks.shift();
       if (chunk) {
-        if (this.chunks.length < CHUNKS_AHEAD) this.stream?.resume();
+        this.waitingBytes -= chunk.data.length;
+        if (!this.ahead) this.stream?.resume();
         return chunk;
       }
       if (this.error) throw this.error;

@@ -30,14 +30,15 @@ export async function describe(client: ClientBase, selection: Selection, place: 
 async function describeTable(client: ClientBase, table: TableName, selection: Selection, place: string): Promise<DatasetDescription> {
   const relation = await requireRelation(client, table, place);
   refuseForeign(relation, place);
-  const { columns, key } = await withEmptySearchPath(client, async () => ({
+  const { columns, keys } = await withEmptySearchPath(client, async () => ({
     columns: (await readColumns(client, [relation.oid])).map(toColumn),
-    key: (await readKeys(client, [relation.oid]))[0]?.columns ?? null,
+    keys: await readKeys(client, [relation.oid]),
   }));
-  if (columns.length === 0) throw new MigrationError('MAPPING_INVALID', `${place}: table ${displayName(table)} has no columns`);
+  const readable = columns.filter((column) => !column.unreadable).map((column) => column.name);
+  const key = keys.find((candidate) => candidate.columns.every((name) => readable.includes(name)))?.columns ?? null;
   const declared = selection.key ? declaredKey(selection.key, columns, place) : null;
   if (declared && isStored(relation)) refuseNullableKey(declared, columns, place);
-  return { columns, key: declared ?? key, ...(await estimate(client, relation, selection)) };
+  return { columns, key: declared ?? key, ...(await estimate(client, relation, selection, readable)) };
 }
 
 function refuseForeign(relation: Relation, place: string): void {
@@ -89,26 +90,26 @@ async function describeQuery(client: ClientBase, query: string, selection: Selec
   return { columns, key, ...(await estimatePlanned(client, selectAll(selection))) };
 }
 
-/** The whole selection as one SELECT: table or query, and `where`. */
-export function selectAll(selection: Selection, only = false): string {
+/** The whole selection as one SELECT of these columns (absent: of all): table or query, and `where`. */
+export function selectAll(selection: Selection, only = false, columns?: readonly string[]): string {
   const from = selection.query === undefined
     ? `${only ? 'ONLY ' : ''}${qualified(parseTableName(selection.table ?? ''))}`
     : `(${embedded(selection.query)}) caravan_query`;
-  return `SELECT * FROM ${from}${selection.where === undefined ? '' : ` WHERE (${embedded(selection.where)})`}`;
+  return `SELECT ${columns ? columnList(columns) : '*'} FROM ${from}${selection.where === undefined ? '' : ` WHERE (${embedded(selection.where)})`}`;
 }
 
 interface Estimate { rowsEstimate: number; bytesEstimate: number }
 
-async function estimate(client: ClientBase, relation: Relation, selection: Selection): Promise<Estimate> {
+async function estimate(client: ClientBase, relation: Relation, selection: Selection, columns: readonly string[]): Promise<Estimate> {
   if (!relation.readable) return { rowsEstimate: relation.analysedRows ?? 0, bytesEstimate: relation.bytes };
-  if (selection.where !== undefined || !isStored(relation)) return estimatePlanned(client, selectAll(selection, relation.hasChildren));
+  if (selection.where !== undefined || !isStored(relation)) return estimatePlanned(client, selectAll(selection, relation.hasChildren, columns));
   return { rowsEstimate: await rowsOf(client, relation), bytesEstimate: relation.bytes };
 }
 
 /** Analysed rows; counted when small and never analysed; else the planner's guess from the size. */
 export async function rowsOf(client: ClientBase, relation: Relation): Promise<number> {
   if (relation.analysedRows !== null) return relation.analysedRows;
-  const rows = `SELECT ${columnList(['tableoid'])} FROM ${relation.hasChildren ? 'ONLY ' : ''}${qualified(relation)}`;
+  const rows = `SELECT FROM ${relation.hasChildren ? 'ONLY ' : ''}${qualified(relation)}`;
   if (relation.bytes > COUNTED_BYTES) return (await estimatePlanned(client, rows)).rowsEstimate;
   const [counted] = await readRows<{ rows: number }>(client, `SELECT count(*) AS rows FROM ${relation.hasChildren ? 'ONLY ' : ''}${qualified(relation)}`);
   return counted?.rows ?? 0;

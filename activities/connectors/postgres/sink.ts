@@ -14,7 +14,7 @@ import { isRowError, sqlState, toMigrationError } from './errors';
 import { mergeRows, prepareMerge, type MergeTarget } from './merge';
 import { columnList, qualified, type TableName } from './sql';
 import type { PostgresSystem } from './system';
-import { formatCopyTextRow, valueToText } from './values-codec';
+import { formatCopyTextRow, formatLongCopyTextRow, valueToText } from './values-codec';
 
 export interface WriterOptions {
   id: SplitId;
@@ -35,6 +35,9 @@ export interface WriterOptions {
 
 /** Rows in a COPY text section: a few hundred kilobytes. */
 const SECTION_ROWS = 2_000;
+/** Rows of more characters are written in pieces: a string has an end. */
+const LONG_ROW = 16 * 1024 * 1024;
+
 /** Removes all rows of a table, in the caller's transaction: even when a foreign key of a table outside the migration refers to it. */
 export async function emptyTable(client: ClientBase, table: string): Promise<void> {
   await client.query('SAVEPOINT caravan_truncate');
@@ -181,14 +184,12 @@ class UnitWriter {
   private async send(ranges: RowRange[]): Promise<Counts> {
     const { merge, columns, table } = this.options;
     const sent = ranges.reduce((sum, range) => sum + range.to - range.from, 0);
+    if (columns.length === 0 && !merge) return { ...noCounts(), written: await this.sendEmptyRows(sent) };
     const format = this.unit.batches[ranges[0]?.batch ?? 0]?.encoding === 'pgcopy' ? 'binary' : 'text';
     const into = merge ? merge.stage : qualified(table);
     const sql = `COPY ${into} (${columnList(columns.map((column) => column.name))}) FROM STDIN (FORMAT ${format})`;
     const taken = await copyIn(this.client, sql, format, this.sections(ranges));
-    if (taken !== sent) {
-      // A rule or trigger of the table swallowed rows: the counts come from the target, never from what was sent.
-      throw new MigrationError('COPY_INCOMPLETE', `table ${table.schema}.${table.name}: COPY kept ${taken} of ${sent} rows. A rule or trigger of the table swallows rows; switch it off for the load.`);
-    }
+    this.assertTaken(taken, sent);
     if (!merge) return { ...noCounts(), written: taken };
     const outcome = await mergeRows(this.client, this.options.id, merge, columns);
     const flat = ranges.flatMap((range) => Array.from({ length: range.to - range.from }, (_, i) => ({ batch: range.batch, row: range.from + i })));
@@ -197,6 +198,20 @@ class UnitWriter {
       if (at) this.refused.push(this.unit.quarantineRow(at.batch, at.row, 'unique'));
     }
     return { ...noCounts(), written: outcome.written, unchanged: outcome.unchanged };
+  }
+
+  /** Rows of which no column is written: COPY has no empty column list, but their number matters. */
+  private async sendEmptyRows(count: number): Promise<number> {
+    const { rowCount } = await this.client.query(`INSERT INTO ${qualified(this.options.table)} SELECT FROM generate_series(1, ${count})`);
+    this.assertTaken(rowCount ?? 0, count);
+    return count;
+  }
+
+  /** A rule or trigger of the table may swallow rows: the counts come from the target, never from what was sent. */
+  private assertTaken(taken: number, sent: number): void {
+    if (taken === sent) return;
+    const { table } = this.options;
+    throw new MigrationError('COPY_INCOMPLETE', `table ${table.schema}.${table.name}: COPY kept ${taken} of ${sent} rows. A rule or trigger of the table swallows rows; switch it off for the load.`);
   }
 
   private *sections(ranges: RowRange[]): Generator<Buffer> {
@@ -220,7 +235,14 @@ function* textSections(batch: ValuesBatch, from: number, to: number, columns: Co
     let text = '';
     for (let row = start; row < Math.min(to, start + SECTION_ROWS); row += 1) {
       const values = batch.rows[row] ?? [];
-      text += formatCopyTextRow(columns.map((column, at) => valueToText(column.kind, values[at] ?? null)));
+      const fields = columns.map((column, at) => valueToText(column.kind, values[at] ?? null));
+      if (fields.reduce((sum, field) => sum + (field?.length ?? 0), 0) < LONG_ROW) {
+        text += formatCopyTextRow(fields);
+        continue;
+      }
+      yield encodeText(text);
+      text = '';
+      yield* formatLongCopyTextRow(fields);
     }
     yield encodeText(text);
   }

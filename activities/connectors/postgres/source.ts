@@ -1,22 +1,21 @@
-import type { Client, ClientBase } from 'pg';
+import type { Client } from 'pg';
 import type { Batch, BatchLimits, PgcopyBatch, ValuesBatch } from '../../../migration/batch';
 import type { DatasetDescription, ReadRequest, Selection, Source, SourceBatch } from '../../../migration/connector';
 import { MigrationError } from '../../../migration/errors';
 import type { KeyText, SplitBounds } from '../../../migration/split';
 import type { Column, Value } from '../../../migration/value';
 import { binaryCodec } from './binary-codecs';
-import { findRelation, nameWithSchemas, readKeys, withEmptySearchPath } from './catalog';
+import { nameWithSchemas } from './catalog';
 import { copyOut, type RowChunk } from './copy-out';
 import { decodeText, isWellFormed } from './database-text';
-import { describe, selectAll } from './describe';
+import { isUnproven, keyComparison, NeighbourCheck, proveKey, refuseTwins } from './declared-key';
+import { describe } from './describe';
 import { toMigrationError } from './errors';
-import { columnList, parseTableName, quoteIdent, quoteLiteral, selectList } from './sql';
+import { refuseHiddenRows, rowsOf } from './selection-sql';
+import { planBounds } from './split-planning';
+import { quoteIdent, selectList } from './sql';
 import type { PostgresSystem } from './system';
-import { parseCopyTextRow, textToValue, valueToText } from './values-codec';
-
-/** Above this many rows split bounds come from a sample instead of a scan of the key's index. */
-const EXACT_ROWS_MAX = 2_000_000;
-const SAMPLE_ROWS = 50_000;
+import { parseCopyTextRow, parseLongCopyTextRow, textToValue, valueToText } from './values-codec';
 
 /** Reads tables and queries of a PostgreSQL database. */
 export class PostgresSource implements Source {
@@ -33,29 +32,17 @@ export class PostgresSource implements Source {
   /** @throws MigrationError `KEY_NOT_UNIQUE` or `MAPPING_INVALID` when a declared key that no index proves repeats or is NULL: rows would be missed. */
   async planSplits(selection: Selection, key: string[], rowsPerSplit: number): Promise<SplitBounds[]> {
     const { rowsEstimate } = await this.describe(selection);
-    await this.system.use((client) => proveKey(client, selection, this.place));
-    const wanted = Math.ceil(rowsEstimate / rowsPerSplit);
-    if (wanted <= 1) return [{ after: null, upTo: null }];
-    const marks = await this.system.use(async (client) => {
-      const from = await rowsOf(client, selection);
-      const sample = rowsEstimate > EXACT_ROWS_MAX && await isStored(client, selection) ? ` TABLESAMPLE SYSTEM (${Math.min(100, (SAMPLE_ROWS / rowsEstimate) * 100)}) REPEATABLE (1)` : '';
-      return quantiles(client, sample === '' ? `(${from}) s` : `${await tableOf(client, selection)}${sample}`, sample === '' ? undefined : selection.where, key, wanted);
-    }).catch((error: unknown) => { throw toMigrationError(error, this.place); });
-    // The driver replaces what is no UTF-8: no bound can be made of that.
-    if (marks.some((mark) => mark.some((part) => part.includes('\ufffd')))) return [{ after: null, upTo: null }];
-    const bounds: SplitBounds[] = [];
-    let after: KeyText | null = null;
-    for (const mark of marks) {
-      bounds.push({ after, upTo: mark });
-      after = mark;
-    }
-    bounds.push({ after, upTo: null });
-    return bounds;
+    return this.system.transaction(async (client) => {
+      await client.query(refuseHiddenRows('LOCAL'));
+      await proveKey(client, selection, this.place);
+      return planBounds(client, { selection, key, rowsPerSplit, rowsEstimate });
+    }, 'BEGIN ISOLATION LEVEL REPEATABLE READ').catch((error: unknown) => { throw toMigrationError(error, this.place); });
   }
 
   async *read(request: ReadRequest): AsyncGenerator<SourceBatch> {
     const client = await this.system.connect();
     try {
+      await client.query(refuseHiddenRows('SESSION'));
       await nameWithSchemas(client, request.columns);
       const sql = await copyStatement(client, request);
       const keyAt = request.key?.map((name) => request.columns.findIndex((column) => column.name === name)) ?? null;
@@ -95,83 +82,18 @@ export function rowText(batch: Batch, row: number, columns: Column[]): (string |
   return columns.map((_, at) => fieldText(batch, row, at, columns));
 }
 
-async function tableOf(client: ClientBase, selection: Selection): Promise<string> {
-  const table = parseTableName(selection.table ?? '');
-  const relation = await findRelation(client, table);
-  return `${relation?.hasChildren ? 'ONLY ' : ''}${quoteIdent(table.schema)}.${quoteIdent(table.name)}`;
-}
-
-/** A table or partitioned root: what TABLESAMPLE takes. */
-async function isStored(client: ClientBase, selection: Selection): Promise<boolean> {
-  if (selection.table === undefined) return false;
-  const relation = await findRelation(client, parseTableName(selection.table));
-  return relation?.kind === 'table' || relation?.kind === 'partitioned' || relation?.kind === 'materialized_view';
-}
-
-/** The key is declared in the plan, and no unique index of the source vouches for it. */
-async function isUnproven(client: ClientBase, selection: Selection): Promise<boolean> {
-  const declared = selection.key;
-  if (!declared) return false;
-  if (selection.table === undefined) return true;
-  const relation = await findRelation(client, parseTableName(selection.table));
-  const proven = relation ? await withEmptySearchPath(client, () => readKeys(client, [relation.oid])) : [];
-  return !proven.some(({ columns }) => columns.every((column) => declared.includes(column)));
-}
-
-async function proveKey(client: ClientBase, selection: Selection, place: string): Promise<void> {
-  if (!selection.key || !await isUnproven(client, selection)) return;
-  const from = `FROM (${await rowsOf(client, selection)}) caravan_source`;
-  const { rows: [found] } = await client.query<{ blank: boolean; repeated: boolean }>(
-    `SELECT EXISTS (SELECT ${from} WHERE ${selection.key.map((name) => `${quoteIdent(name)} IS NULL`).join(' OR ')}) AS blank,
-       EXISTS (SELECT ${from} GROUP BY ${columnList(selection.key)} HAVING count(*) > 1) AS repeated`);
-  if (found?.blank) throw new MigrationError('MAPPING_INVALID', `${place}: the declared key is NULL in some rows, and they would be missed. Declare other columns, or leave key out: the rows are then copied in one piece.`);
-  if (found?.repeated) throw notUnique(place);
-}
-
-/** A resumed read starts behind its cursor: a second row of the cursor's own key would be skipped. */
-async function refuseTwins(client: ClientBase, selection: Selection, key: string[], cursor: KeyText, place: string): Promise<void> {
-  const { rowCount } = await client.query(`SELECT 1 FROM (${await rowsOf(client, selection)}) caravan_source WHERE ${comparison(key, '=', cursor)} LIMIT 2`);
-  if (rowCount === 2) throw notUnique(place);
-}
-
-function notUnique(place: string): MigrationError {
-  return new MigrationError('KEY_NOT_UNIQUE', `${place}: two rows have the same key. Declare a key that is unique, or leave key out: the rows are then copied in one piece.`);
-}
-
-/** All rows of the selection; INHERITS parents without their children. */
-export async function rowsOf(client: ClientBase, selection: Selection): Promise<string> {
-  if (selection.table === undefined) return selectAll(selection);
-  const relation = await findRelation(client, parseTableName(selection.table));
-  return selectAll(selection, relation?.hasChildren ?? false);
-}
-
-/** Keys that cut the dataset into `parts` about equal ones, fewer when keys repeat. Ascending, in the key's own collation. */
-async function quantiles(client: ClientBase, from: string, where: string | undefined, key: string[], parts: number): Promise<KeyText[]> {
-  const columns = columnList(key);
-  const { rows } = await client.query<{ mark: KeyText }>(
-    `SELECT ARRAY[${key.map((name) => `${quoteIdent(name)}::text`).join(', ')}] AS mark
-     FROM (SELECT ${columns}, row_number() OVER (ORDER BY ${columns}) AS position, count(*) OVER () AS total
-           FROM ${from}${where === undefined ? '' : ` WHERE (${where})`}) numbered
-     WHERE position % greatest(1, total / ${parts}) = 0 AND position < total ORDER BY ${columns} LIMIT ${parts - 1}`,
-  );
-  return rows.map((row) => row.mark);
-}
-
 async function copyStatement(client: Client, request: ReadRequest): Promise<string> {
   const { key, bounds, cursor } = request;
   const conditions: string[] = [];
   const lower = cursor ?? bounds.after;
-  if (key && lower) conditions.push(comparison(key, '>', lower));
-  if (key && bounds.upTo) conditions.push(comparison(key, '<=', bounds.upTo));
+  if (key && lower) conditions.push(keyComparison(key, '>', lower));
+  if (key && bounds.upTo) conditions.push(keyComparison(key, '<=', bounds.upTo));
   const where = conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : '';
-  const order = key ? ` ORDER BY ${columnList(key)}` : '';
+  // By the columns themselves: a column that is read in another form has that form under the same name.
+  const order = key ? ` ORDER BY ${key.map((name) => `caravan_source.${quoteIdent(name)}`).join(', ')}` : '';
   const format = request.encoding === 'pgcopy' ? ' (FORMAT binary)' : '';
-  return `COPY (SELECT ${selectList(request.columns)} FROM (${await rowsOf(client, request.selection)}) caravan_source${where}${order}) TO STDOUT${format}`;
-}
-
-/** Row values compare as a whole: `(a, b) > (x, y)`. The column's own type and collation decide. */
-function comparison(key: string[], operator: '>' | '<=' | '=', bound: KeyText): string {
-  return `(${columnList(key)}) ${operator} (${bound.map((text) => quoteLiteral(text)).join(', ')})`;
+  const columns = request.columns.map((column) => column.name);
+  return `COPY (SELECT ${selectList(request.columns)} FROM (${await rowsOf(client, request.selection, columns)}) caravan_source${where}${order}) TO STDOUT${format}`;
 }
 
 function pgcopyBatch(chunk: RowChunk): PgcopyBatch {
@@ -181,14 +103,23 @@ function pgcopyBatch(chunk: RowChunk): PgcopyBatch {
 function valuesBatch(chunk: RowChunk, columns: Column[]): ValuesBatch {
   const rows: Value[][] = new Array<Value[]>(chunk.rowCount);
   for (let row = 0; row < chunk.rowCount; row += 1) {
-    rows[row] = textRow(chunk, row).map((text, at) => textToValue(columns[at]?.kind ?? 'opaque', text));
+    const fields = textRow(chunk, row, columns.length);
+    rows[row] = columns.map((column, at) => textToValue(column.kind, fields[at] ?? null));
   }
   return { encoding: 'values', rowCount: chunk.rowCount, byteCount: chunk.data.length, rows };
 }
 
-/** Fields of one row of COPY text; null for NULL. */
-export function textRow(chunk: RowChunk, row: number): (string | null)[] {
-  return parseCopyTextRow(decodeText(chunk.data, chunk.offsets[row] ?? 0, (chunk.offsets[row + 1] ?? 1) - 1));
+/** Rows above this size are taken apart as bytes: as one string they might be longer than a string can be. */
+const LONG_ROW = 64 * 1024 * 1024;
+
+/** The `width` fields of one row of COPY text; null for NULL. @throws MigrationError `ROW_REFUSED` for a field above 512 MB. */
+export function textRow(chunk: RowChunk, row: number, width: number): (string | null)[] {
+  // An empty line is one empty field, or none.
+  if (width === 0) return [];
+  const from = chunk.offsets[row] ?? 0;
+  const to = (chunk.offsets[row + 1] ?? 1) - 1;
+  if (to - from < LONG_ROW) return parseCopyTextRow(decodeText(chunk.data, from, to));
+  return parseLongCopyTextRow(chunk.data.subarray(from, to));
 }
 
 function fieldText(batch: Batch, row: number, at: number, columns: Column[]): string | null {
@@ -206,19 +137,6 @@ function pgcopyFieldText(batch: PgcopyBatch, row: number, wanted: number, column
   const codec = binaryCodec(column.wireType);
   if (codec) return valueToText(column.kind, codec.decode(batch.data, at + 4, length));
   return `binary:\\x${batch.data.toString('hex', at + 4, at + 4 + length)}`;
-}
-
-/** A declared key has no index that proves it: equal neighbours in key order would be skipped on resume. */
-class NeighbourCheck {
-  private last: string | null = null;
-
-  constructor(private readonly place: string) {}
-
-  see(key: KeyText | null): void {
-    const text = JSON.stringify(key);
-    if (text === this.last) throw notUnique(this.place);
-    this.last = text;
-  }
 }
 
 /** Default memory limits of a batch. */
