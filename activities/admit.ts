@@ -9,7 +9,8 @@ import { refuseDataEdits } from './plan-edits';
 import { controlConnection, readPlanInput } from './plan-reading';
 import { planConnections } from './run-context';
 import { findMigration } from './status-reading';
-import { audit, identitiesOf, installControlSchema, readApprovals, storeIdentity, type MigrationRow } from './stores/control-store';
+import { removedDatasets, storeAmendments } from './stores/amendments';
+import { audit, identitiesOf, installControlSchema, leaseLost, readApprovals, readMigrations, storeIdentity, type MigrationRow } from './stores/control-store';
 import { sameIdentity } from './stores/identity';
 import { takeLease } from './stores/lease';
 import { findPlan, planHash, readPlan, storePlan } from './stores/plan-store';
@@ -34,8 +35,9 @@ export async function admit(deps: ActivityDependencies, input: AdmitInput): Prom
   const { lease, complete } = await takeLease(control, deps.owners, plan.migration, owner, hash, async (client, before) => {
     await compareIdentities(client, plan.migration, identities);
     const former = before && before.plan_hash !== hash ? await findPlan(client, before.plan_hash) : null;
-    if (former) await refuseDataEdits(deps, former, plan);
+    const opened = former ? await refuseDataEdits(deps, former, plan, typeof input.plan === 'string' ? input.plan : undefined) : [];
     await storePlan(client, plan);
+    await storeAmendments(client, { migration: plan.migration, planHash: hash, formerHash: before?.plan_hash ?? hash, by: input.workflowId }, opened.map((dataset) => ({ dataset, kind: 'changed' })));
     for (const [connection, identity] of Object.entries(identities)) await storeIdentity(client, plan.migration, connection, identity);
     await audit(client, plan.migration, input.workflowId, admissionEvent(before, former !== null), {
       plan: hash, purpose, run: input.firstRunId,
@@ -43,9 +45,26 @@ export async function admit(deps: ActivityDependencies, input: AdmitInput): Prom
       ...(warnings.length > 0 ? { warnings: warnings.length } : {}),
     });
   });
-  const ref: RunRef = { migration: plan.migration, planHash: hash, control: controlName, lease };
+  return viewOf(deps, control, plan, { migration: plan.migration, planHash: hash, control: controlName, lease }, complete);
+}
+
+/**
+ * The view of the plan as it was amended while this run was under way; the lease stays. Connections that are new are compared as at admission.
+ * @throws MigrationError `LEASE_LOST`, and those of the connections.
+ */
+export async function readmit(deps: ActivityDependencies, { ref }: { ref: RunRef }): Promise<RunView> {
+  const control = asPostgres(deps.systems.open(ref.control));
+  const [row] = await readMigrations(control, ref.migration);
+  if (row?.lease !== ref.lease) throw leaseLost(ref);
+  const plan = await readPlan(control, row.plan_hash);
+  await control.use((client) => reach(deps, plan, ref.control).then((identities) => compareIdentities(client, ref.migration, identities)));
+  return viewOf(deps, control, plan, { ...ref, planHash: row.plan_hash }, false);
+}
+
+async function viewOf(deps: ActivityDependencies, control: PostgresSystem, plan: Plan, ref: RunRef, complete: boolean): Promise<RunView> {
   const approved = (await readApprovals(control, plan.migration)).map((approval) => approval.gate);
-  return { ...planView(plan, ref, complete), searchAttributes: deps.searchAttributes ?? false, approved, notify: notifyTargets(plan) };
+  const removed = (await removedDatasets(control, plan.migration)).filter(({ name }) => !Object.hasOwn(plan.datasets, name));
+  return { ...planView(plan, ref, complete), searchAttributes: deps.searchAttributes ?? false, approved, notify: notifyTargets(plan), ...(removed.length > 0 ? { removed } : {}) };
 }
 
 function notifyTargets({ alerts, project }: Plan): NotifyTargets {
@@ -58,15 +77,15 @@ function admissionEvent(before: MigrationRow | null, edited: boolean): string {
   return edited ? 'admitted_with_edits' : 'admitted_again';
 }
 
-/** Connects to everything the plan names. Names that this worker does not know are all told at once. */
-async function reach(deps: ActivityDependencies, plan: Plan, control: string): Promise<Record<string, ServerIdentity>> {
+/** Connects to everything the plan names and answers who they are. Names that this worker does not know are all told at once. */
+export async function reach(deps: ActivityDependencies, plan: Plan, control: string): Promise<Record<string, ServerIdentity>> {
   const names = [...new Set([...planConnections(plan), control])];
   const systems = names.map((connection) => deps.systems.open(connection));
   const found = await Promise.all(systems.map(async (system) => [system.config.name, await system.identity()] as const));
   return Object.fromEntries(found);
 }
 
-async function compareIdentities(client: Parameters<Parameters<PostgresSystem['use']>[0]>[0], migration: string, identities: Record<string, ServerIdentity>): Promise<void> {
+export async function compareIdentities(client: Parameters<Parameters<PostgresSystem['use']>[0]>[0], migration: string, identities: Record<string, ServerIdentity>): Promise<void> {
   const admitted = await identitiesOf(client, migration);
   for (const [connection, now] of Object.entries(identities)) {
     const then = admitted[connection];

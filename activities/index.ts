@@ -1,5 +1,5 @@
 import type { ControlActivities, CopyActivities } from '../migration/protocol';
-import { admit } from './admit';
+import { admit, readmit } from './admit';
 import { analyzeSchema } from './analyze-schema';
 import { closeDataset } from './close-dataset';
 import { closeRun } from './close-run';
@@ -32,6 +32,7 @@ export type Activities = ControlActivities & CopyActivities;
 export function createActivities(deps: ActivityDependencies): Activities {
   return {
     admit: (input) => admit(deps, input),
+    readmit: (input) => readmit(deps, input),
     recordStatus: (input) => recordStatus(deps, input),
     recordApproval: (input) => recordApproval(deps, input),
     recordDecision: (input) => recordDecision(deps, input),

@@ -10,8 +10,10 @@ import { emptyTable } from './connectors/postgres/sink';
 import { openMapping, storeShape, type DatasetMapping } from './dataset-mapping';
 import type { ActivityDependencies } from './dependencies';
 import { withHeartbeat } from './heartbeat';
+import { beginAgain, onlyOf } from './new-generation';
 import { loadDataset, targetTable, type DatasetContext } from './run-context';
 import { StagingStore } from './staging-store';
+import { latestAmendment, markApplied } from './stores/amendments';
 import { insertSplits, installLedger, loadDatasetRow, unfinishedSplits, type DatasetRow } from './stores/ledger';
 
 const SPLIT_ROWS_MIN = 100_000;
@@ -23,7 +25,8 @@ const LOCK_TIMEOUT_MS = 30_000;
 /**
  * Puts a dataset into the ledger, or finds it there. One transaction on the target decides the state of the table under a lock, marks it as owned,
  * freezes the splits, and takes indexes, foreign keys and triggers away with their definitions stored. Repeats find the first result.
- * @throws MigrationError `TARGET_NOT_EMPTY`, `TARGET_OWNED`, `SCHEMA_CHANGED`, `ENGINE_MISMATCH`; as `openMapping`.
+ * A dataset that the plan was amended for begins again: its rows and its records go, and a new generation starts, in one transaction.
+ * @throws MigrationError `TARGET_NOT_EMPTY`, `TARGET_OWNED`, `PLAN_CHANGED`, `SCHEMA_CHANGED`, `ENGINE_MISMATCH`; as `openMapping`.
  */
 export async function openDataset(deps: ActivityDependencies, input: DatasetRef): Promise<OpenedDataset> {
   return withHeartbeat({ dataset: input.dataset }, async () => {
@@ -32,12 +35,27 @@ export async function openDataset(deps: ActivityDependencies, input: DatasetRef)
     const mapping = await openMapping(deps, context);
     const { migration } = input.ref;
     const known = await context.target.use((client) => loadDatasetRow(client, migration, input.dataset));
-    if (known) assertSame(deps, context, mapping, known);
-    const row = known ?? await enterLedger(deps, context, mapping);
+    const amendment = await latestAmendment(context.control, migration, input.dataset);
+    const row = await openedRow(deps, context, mapping, known, amendment);
+    await markApplied(context.control, migration, input.dataset, amendment);
     await storeShape(context, mapping);
     const splits = await context.target.use((client) => unfinishedSplits(client, { migration, dataset: input.dataset, generation: row.generation }));
     if (context.dataset.mode === 'staged') await publishCheckpoints(deps, context, row, splits.unfinished);
     return { generation: row.generation, splitCount: splits.count, keyed: row.keyed, done: row.state === 'closed', unfinished: splits.unfinished };
+  });
+}
+
+/** The dataset as the ledger should know it: as it stands, in a new generation where the plan was amended since, or entered for the first time. */
+async function openedRow(deps: ActivityDependencies, context: DatasetContext, mapping: DatasetMapping, known: DatasetRow | null, amendment: number): Promise<DatasetRow> {
+  if (known && known.amendment >= amendment) {
+    assertSame(deps, context, mapping, known);
+    return known;
+  }
+  const bounds = await planBounds(context, mapping);
+  if (!known) return enterLedger(deps, context, mapping, bounds, amendment);
+  return beginAgain(context, {
+    bounds, amendment, engineVersion: deps.engineVersion, keyed: mapping.source.key !== null, sourceKey: mapping.source.key, mappingDigest: mapping.digest, rowsEstimate: Math.round(mapping.source.rowsEstimate),
+    prepare: (client, table, ours) => prepareTable(client, context, table, ours),
   });
 }
 
@@ -50,8 +68,7 @@ function assertSame(deps: ActivityDependencies, { name }: DatasetContext, mappin
   }
 }
 
-async function enterLedger(deps: ActivityDependencies, context: DatasetContext, mapping: DatasetMapping): Promise<DatasetRow> {
-  const bounds = await planBounds(context, mapping);
+async function enterLedger(deps: ActivityDependencies, context: DatasetContext, mapping: DatasetMapping, bounds: SplitBounds[], amendment: number): Promise<DatasetRow> {
   const { name, ref, targetTable: target } = context;
   const table: TableName = { schema: target.schema, name: target.table };
   return context.target.transaction(async (client) => {
@@ -60,21 +77,27 @@ async function enterLedger(deps: ActivityDependencies, context: DatasetContext, 
     const other = await loadDatasetRow(client, ref.migration, name);
     if (other) return other;
     await markOwned(client, context, table);
-    const found = await decideBase(client, context, table);
-    const base = found === 'foreign' ? 'foreign' : 'empty';
-    if (base === 'empty') await storeDropped(client, context, await clearForLoad(client, context, table));
-    // Only now: foreign keys between tables of this migration are gone.
-    if (found === 'replaced') await emptyTable(client, qualified(table));
+    const base = await prepareTable(client, context, table, false);
     await client.query(
-      `INSERT INTO caravan.dataset (migration, dataset, generation, state, keyed, source_key, base, target_schema, target_table, plan_hash, mapping_digest, engine_version, rows_estimate)
-       VALUES ($1, $2, 1, 'open', $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-      [ref.migration, name, mapping.source.key !== null, mapping.source.key, base, table.schema, table.name, ref.planHash, mapping.digest, deps.engineVersion, Math.round(mapping.source.rowsEstimate)],
+      `INSERT INTO caravan.dataset (migration, dataset, generation, state, keyed, source_key, base, target_schema, target_table, plan_hash, mapping_digest, engine_version, rows_estimate, amendment)
+       VALUES ($1, $2, 1, 'open', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+      [ref.migration, name, mapping.source.key !== null, mapping.source.key, base, table.schema, table.name, ref.planHash, mapping.digest, deps.engineVersion, Math.round(mapping.source.rowsEstimate), amendment],
     );
     await insertSplits(client, { migration: ref.migration, dataset: name, generation: 1 }, bounds);
     const entered = await loadDatasetRow(client, ref.migration, name);
     if (!entered) throw new MigrationError('INTERNAL', `dataset ${name}: the ledger did not keep it`);
     return entered;
   }).catch((error: unknown) => { throw toMigrationError(error, `datasets.${name}.target`); });
+}
+
+/** Decides the state of the table, under its lock, and takes away what hinders the load. `ours`: its rows are an earlier generation's and go. */
+async function prepareTable(client: ClientBase, context: DatasetContext, table: TableName, ours: boolean): Promise<'empty' | 'foreign'> {
+  const found = ours ? 'replaced' : await decideBase(client, context, table);
+  if (found === 'foreign') return 'foreign';
+  await storeDropped(client, context, await clearForLoad(client, context, table));
+  // Only now: foreign keys between tables of this migration are gone.
+  if (found === 'replaced') await emptyTable(client, await onlyOf(client, table));
+  return 'empty';
 }
 
 async function planBounds(context: DatasetContext, { source }: DatasetMapping): Promise<SplitBounds[]> {
@@ -109,11 +132,14 @@ async function decideBase(client: ClientBase, { dataset, name }: DatasetContext,
   );
 }
 
-async function clearForLoad(client: ClientBase, { plan, dataset }: DatasetContext, table: TableName): Promise<DroppedObject[]> {
+async function clearForLoad(client: ClientBase, { ref, plan, dataset }: DatasetContext, table: TableName): Promise<DroppedObject[]> {
   const loading = Object.entries(plan.datasets)
     .filter(([, other]) => other.target.connection === dataset.target.connection)
     .map(([name, other]) => targetTable(name, other))
     .map((other): TableName => ({ schema: other.schema, name: other.table }));
+  // Tables of datasets that an amendment took out of the plan are still ours: their foreign keys must not hinder either.
+  const { rows: owned } = await client.query<TableName>('SELECT table_schema AS schema, table_name AS name FROM caravan.owned_table WHERE migration = $1', [ref.migration]);
+  loading.push(...owned);
   const dropped = await dropForLoad(client, table, { loading, ...(dataset.target.key ? { arbiter: dataset.target.key } : {}) });
   return [...dropped, ...await disableTriggers(client, table)];
 }

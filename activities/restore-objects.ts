@@ -50,7 +50,17 @@ async function loadedTables(deps: ActivityDependencies, ref: RunRef): Promise<Lo
       if (!isMigrationError(error) || error.code !== 'CONNECTION_UNKNOWN') throw error;
     }
   }
+  const targets = new Map(tables.map(({ connection, target }) => [connection, target]));
+  for (const [connection, target] of targets) tables.push(...(await removedTables(target, connection, ref.migration, new Set(tables.map((one) => one.name)))));
   return tables;
+}
+
+/** Tables of datasets that the ledger knows and the plan no longer has: an amendment took them out. */
+async function removedTables(target: PostgresSystem, connection: string, migration: string, planned: ReadonlySet<string>): Promise<LoadedTable[]> {
+  const { rows } = await target.use(async (client) => ((await hasTable(client, 'dataset'))
+    ? client.query<{ dataset: string; schema: string; name: string; state: NonNullable<LoadedTable['state']> }>('SELECT dataset, target_schema AS schema, target_table AS name, state FROM caravan.dataset WHERE migration = $1', [migration])
+    : { rows: [] }));
+  return rows.filter(({ dataset }) => !planned.has(dataset)).map(({ dataset, schema, name, state }) => ({ name: dataset, connection, target, table: { schema, name }, state }));
 }
 
 async function stateOf(client: ClientBase, migration: string, dataset: string): Promise<LoadedTable['state']> {

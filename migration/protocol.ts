@@ -58,6 +58,7 @@ export const ERROR_CODES = {
   FENCED: { kind: 'fenced' },
   ENGINE_MISMATCH: { kind: 'config' },
   PLAN_CHANGED: { kind: 'config' },
+  PLAN_AMENDED: { kind: 'fenced' },
   ROW_REFUSED: { kind: 'data' },
   ERROR_RATE_EXCEEDED: { kind: 'data' },
   SPEED_TOO_LOW: { kind: 'data' },
@@ -126,6 +127,8 @@ export interface RunView {
   approved?: string[];
   /** Where this run tells people, so that they hear even when the control store is away. */
   notify?: NotifyTargets;
+  /** Datasets that an amendment took out of the plan: their rows stay, and their tables get back what the copy took away. */
+  removed?: DatasetView[];
 }
 
 /** Ways to reach people. `command` is a shell command of the plan; `project` is what messages call the migration. */
@@ -242,10 +245,12 @@ export interface RunProgress {
 
 /**
  * The activities, by the names they are registered under. Each is one file in `activities/`.
- * All but admit, recordStatus, recordApproval, recordDecision, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
+ * All but admit, readmit, recordStatus, recordApproval, recordDecision, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
  */
 export interface ControlActivities {
   admit(input: AdmitInput): Promise<RunView>;
+  /** The view of the plan as it was amended, under the lease that the run holds. */
+  readmit(input: { ref: RunRef }): Promise<RunView>;
   recordStatus(input: StatusInput): Promise<void>;
   recordApproval(input: { ref: RunRef; approval: Approval }): Promise<void>;
   /** Ends the lease. `outcome` is durable when it returns. `skipped`: steps a person skipped, so `complete` does not mean that everything was done. */

@@ -1,5 +1,5 @@
 /**
- * Records the workflow histories that the replay test plays back: node scripts/run-typescript.cjs scripts/record-history.ts
+ * Records the workflow histories that the replay test plays back: npm run record
  * Runs the suites in test/workflows against the local stack and writes over test/replay/histories; histories of scenarios that are gone stay until
  * they are deleted by hand. After a release, move the released histories to another folder in test/replay/histories first: they have to replay
  * for as long as such runs live, so that changes of the workflows go behind `patched`.

@@ -51,6 +51,26 @@ export interface PlanCheck {
   grants: { connection: string; sql: string }[];
 }
 
+/** One dataset that an amendment touches. `fields`: the keys that changed; `rows`: source rows that its copy has accounted for so far. */
+export interface AmendedDataset { dataset: string; kind: 'changed' | 'added' | 'removed'; fields: string[]; rows: number; state: 'waiting' | 'open' | 'copied' | 'closed' }
+
+/** What an edited plan would do, or did, to a migration that was admitted before. */
+export interface PlanAmendment {
+  migration: string;
+  formerHash: string;
+  planHash: string;
+  status: RunStatus;
+  /** Its last run has ended: the amended plan needs another start. */
+  finished: boolean;
+  datasets: AmendedDataset[];
+  /** Other keys that changed, such as `batch.batch_size`: they take hold at the next slice. */
+  operational: string[];
+  /** Why the plan cannot be amended so; empty when it can. */
+  refusals: string[];
+  /** False: the plan is the one that the migration has. */
+  edited: boolean;
+}
+
 /** Rows before and after, as text; for the terminal of the person who asked, never for logs or Temporal. */
 export interface Preview {
   dataset: string;
@@ -125,6 +145,10 @@ export interface Door {
   /** `plan`: a path, a name in the plans folder, or a whole plan. @throws MigrationError `PLAN_NOT_FOUND`, `PLAN_INVALID` with every problem in the message. */
   loadPlan(plan: string | object): Promise<LoadedPlan>;
   checkPlan(plan: string | object, options: { connect: boolean; grants: boolean }): Promise<PlanCheck>;
+  /** Compares a plan with the one its migration was admitted with; changes nothing. `again`: datasets to copy again all the same. Null when no control store knows the migration. */
+  proposeAmendment(plan: Plan, again?: readonly string[]): Promise<PlanAmendment | null>;
+  /** @throws MigrationError `PLAN_CHANGED` when it cannot be amended so, or has another plan than `formerHash` by now. */
+  amend(plan: Plan, request: { by: string; reason?: string; again?: readonly string[]; formerHash: string }): Promise<PlanAmendment>;
   preview(plan: string | object, options: { dataset?: string; rows: number }): Promise<Preview[]>;
   /** Looks into the control store of every connection, or for one migration; latest change first. */
   status(migration?: string): Promise<StatusAnswer>;

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { Client, type Connection } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { parse as parseYaml } from 'yaml';
+import { amendPlan, proposeAmendment } from '../activities/amend-plan';
 import { connectorFor } from '../activities/connectors/registry';
 import { inventory } from '../activities/connectors/postgres/inventory';
 import { asPostgres } from '../activities/connectors/postgres/system';
@@ -12,8 +13,9 @@ import { previewDataset } from '../activities/preview';
 import { readMigrationReport, readStatus } from '../activities/status-reading';
 import { planHash } from '../activities/stores/plan-store';
 import { workflowLink } from '../activities/stores/lease';
-import { MigrationError } from '../migration/errors';
+import { isMigrationError, MigrationError } from '../migration/errors';
 import { parsePlan } from '../migration/plan/parse';
+import type { Plan } from '../migration/plan/schema';
 import { readConnections, type ConnectionBook } from './connections';
 import { buildDependencies } from './dependencies';
 import type { ConnectionInventory, Door, DoorOptions, LoadedPlan, RunningWorker, TemporalDoor, WorkerRequest } from './door-contract';
@@ -117,6 +119,17 @@ class OpenDoor implements Door {
   report(migration: string) {
     return readMigrationReport(this.deps, this.where.uiUrl, migration);
   }
+
+  async proposeAmendment(plan: Plan, again: readonly string[] = []) {
+    try {
+      return await proposeAmendment(this.deps, plan, again);
+    } catch (error) {
+      if (isMigrationError(error) && error.code === 'PLAN_NOT_FOUND') return null;
+      throw error;
+    }
+  }
+
+  amend(plan: Plan, request: Parameters<Door['amend']>[1]) { return amendPlan(this.deps, plan, request); }
 
   quarantineList(...request: Parameters<Door['quarantineList']>) { return listQuarantined(this.deps, ...request); }
   quarantineReplay(...request: Parameters<Door['quarantineReplay']>) { return replayQuarantined(this.deps, ...request); }

@@ -56,10 +56,15 @@ export function describeFailure(error: unknown): Described {
   return described('INTERNAL', bottom instanceof Error ? bottom.message : `${what} failed.`);
 }
 
-/** Failures that end the whole run at once: the lease went to another run, or a person aborted. */
+/** Failures that no step may keep to itself: the lease went to another run, a person aborted, or the plan was amended. */
 export function endsRun(error: unknown): boolean {
   const bottom = rootFailure(error);
-  return bottom instanceof ApplicationFailure && (bottom.type === ABORTED || bottom.type === 'LEASE_LOST');
+  return bottom instanceof ApplicationFailure && (bottom.type === ABORTED || bottom.type === 'LEASE_LOST' || bottom.type === 'PLAN_AMENDED');
+}
+
+/** The plan was amended: work under the former one is over. */
+export function isAmended(error: unknown): boolean {
+  return describeFailure(error).code === 'PLAN_AMENDED';
 }
 
 /** False for defects of the workflow code itself: those fail the workflow task, so that a corrected worker can go on. */

@@ -6,9 +6,10 @@ import {
   type ValidationResult,
 } from '../migration/protocol';
 import { controlActivities } from './activity-proxies';
+import { underAmendments } from './amending';
 import { runChild } from './child-workflow';
 import { attributes } from './definitions';
-import { failure } from './failures';
+import { failure, isAmended } from './failures';
 import { registerHandlers } from './handlers';
 import { restoreObjects } from './restoring';
 import { admit, conduct, finalProgress } from './run';
@@ -25,7 +26,7 @@ export async function migration(input: MigrationInput): Promise<MigrationResult>
   if (!isStart(input)) throw failure('PLAN_INVALID', 'Start this workflow with {"plan": "name of a plan"} or {"plan": {...}}.');
   const view = await admit(run, input, 'migrate');
   if (view.complete) return nothingToDo(run);
-  const validated = await conduct(run, () => runPhases(run, input), () => `${view.ref.migration} is complete.`, () => restoreOpened(run, input));
+  const validated = await conduct(run, () => underAmendments(run, () => runPhases(run, input)), () => `${view.ref.migration} is complete.`, () => restoreOpened(run, input));
   const progress = run.progress;
   const result: MigrationResult = {
     migration: view.ref.migration, status: 'complete', counts: progress?.counts ?? noCounts(), openQuarantine: progress?.openQuarantine ?? 0,
@@ -72,19 +73,26 @@ async function runPhases(run: RunControl, { activityQueue }: MigrationInput): Pr
   const skipped = view.datasets.filter((dataset) => leaveOut.includes(dataset.name));
   if (groups.length > 1) notRestored = await restoreObjects(view.ref, skipped, activityQueue);
   run.couldNotRestore(notRestored);
+  // Only now: foreign keys to tables that were copied again had to wait for their rows.
+  if (view.removed) run.couldNotRestore(await restoreObjects(view.ref, view.removed, activityQueue));
   const validated = await phase<RunInput, ValidationResult>(run, 'validation', WORKFLOWS.validation, `${root}/3-validation`, { ...input, leaveOut }, 'counts, samples, rows, checks');
   await finalProgress(run);
   return { checks: [...(prepared?.checks ?? []), ...(validated?.checks ?? [])], comparisons: validated?.comparisons ?? [], skipped: run.skippedSteps };
 }
 
 /** A run that stops short gives the target back what opening its datasets took away. Before production that is only what an earlier run left. */
-async function restoreOpened(run: RunControl, { activityQueue }: MigrationInput): Promise<void> {
+async function restoreOpened(run: RunControl, { activityQueue }: Pick<MigrationInput, 'activityQueue'>): Promise<void> {
   const known = new Map((run.progress?.datasets ?? []).map(({ dataset, state }) => [dataset, state]));
   const moving = run.phase === 'production' || run.phase === 'validation';
-  const opened = run.view.datasets.filter(({ name }) => moving || (known.get(name) ?? 'waiting') !== 'waiting');
+  const opened = [...run.view.datasets.filter(({ name }) => moving || (known.get(name) ?? 'waiting') !== 'waiting'), ...(run.view.removed ?? [])];
   if (opened.length === 0) return;
   run.note('Stopping: the target gets its indexes, foreign keys and triggers back.');
-  run.couldNotRestore(await restoreObjects(run.view.ref, opened, activityQueue));
+  try {
+    run.couldNotRestore(await restoreObjects(run.view.ref, opened, activityQueue));
+  } catch (error) {
+    if (!isAmended(error)) throw error;
+    run.couldNotRestore(['what its datasets had: the plan was amended while the run stopped; start the migration again']);
+  }
 }
 
 /** The plan's groups in their order; datasets that stand in none move first, together. Without groups all datasets are one. */

@@ -1,9 +1,7 @@
 import type { ErrorCode } from '../migration/protocol';
 
-/** The plan of a run is fixed at its start. */
-const CORRECT_PLAN = 'Or abort (`npx caravan resume ID --abort`; the rows stay), correct the plan and start it again (`npx caravan run PLAN`).';
-/** An edit of what decides about rows is refused once rows of the dataset were copied. */
-const OTHER_NAME = 'Or abort (`npx caravan resume ID --abort`), correct the plan and start it again (`npx caravan run PLAN`); once rows of this dataset are there, under a new migration name with an empty target table.';
+/** The run goes on under the amended plan by itself; nothing has to be resumed. */
+const CORRECT_PLAN = 'Or correct the plan and carry it over: `npx caravan amend PLAN`. The run goes on under it.';
 
 const REMEDIES: Partial<Record<ErrorCode, string[]>> = {
   SYSTEM_UNREACHABLE: ['Make sure that the system is up and that the workers reach it, then retry.'],
@@ -14,18 +12,18 @@ const REMEDIES: Partial<Record<ErrorCode, string[]>> = {
   PRIVILEGE_MISSING: ['Grant what is missing (`npx caravan check PLAN --grants` prints the SQL), then retry.'],
   OBJECT_MISSING: ['Create or rename the object, then retry.', CORRECT_PLAN],
   MAPPING_INVALID: ['Correct the columns in the target, then retry.', CORRECT_PLAN],
-  SCHEMA_CHANGED: ['Take the change back, then retry.', OTHER_NAME],
+  SCHEMA_CHANGED: ['Take the change back, then retry.', 'Or copy the dataset again as its columns are now: `npx caravan amend PLAN --again DATASET`, then retry.'],
   SQL_INVALID: ['Create what the SQL needs, or grant it, then retry.', CORRECT_PLAN],
-  TARGET_NOT_EMPTY: ['Empty the target table, then retry.', 'Or abort, choose `on_existing: append` or `replace` in the plan and start it again.'],
-  TARGET_OWNED: ['Another migration owns this target: let it finish first, then retry.', 'Or abort (`npx caravan resume ID --abort`), name another target in the plan and start it again (`npx caravan run PLAN`).'],
-  ROW_REFUSED: ['Correct the row in the source, then retry.', 'Or abort, let the plan send such rows to quarantine (`on_invalid: quarantine`) and start it again; once rows of this dataset are there, under a new migration name with an empty target table.'],
+  TARGET_NOT_EMPTY: ['Empty the target table, then retry.', 'Or choose `on_existing: append` or `replace` in the plan and carry it over: `npx caravan amend PLAN`.'],
+  TARGET_OWNED: ['Another migration owns this target: let it finish first, then retry.', 'Or name another target in the plan and carry it over: `npx caravan amend PLAN`.'],
+  ROW_REFUSED: ['Correct the row in the source, then retry.', 'Or let the plan send such rows to quarantine (`on_invalid: quarantine`) and carry it over: `npx caravan amend PLAN`.'],
   ERROR_RATE_EXCEEDED: ['Look at the quarantine (`npx caravan quarantine list`); retry goes on with the same rules.'],
   SPEED_TOO_LOW: ['Look for locks and load on both systems; retry goes on.'],
-  KEY_NOT_UNIQUE: ['Remove the duplicate keys in the source, then retry.', OTHER_NAME],
-  CHECK_FAILED: ['Correct the data, then retry.', 'Or skip: that accepts the result as it is, on the record.', 'Or abort, correct the check or set its `on_fail: warn`, and start it again: it goes on where it stopped.'],
+  KEY_NOT_UNIQUE: ['Remove the duplicate keys in the source, then retry.', CORRECT_PLAN],
+  CHECK_FAILED: ['Correct the data, then retry.', 'Or skip: that accepts the result as it is, on the record.', 'Or correct the check, or set its `on_fail: warn`, and carry it over: `npx caravan amend PLAN`.'],
   VALIDATION_FAILED: ['Repair exactly these rows: retry with `overrides: {"repair": true}`.', 'Or correct the data, then retry.', 'Or skip: that accepts the difference as it is, on the record.'],
   ENGINE_MISMATCH: ['Run workers of the version that began this dataset, then retry.'],
-  PLAN_CHANGED: ['Undo the edit, or use a new migration name.'],
+  PLAN_CHANGED: ['Undo the edit of the plan, also with `npx caravan amend PLAN`, then retry.', 'Or remove from the target table what is not this migration\'s, then retry.'],
   NO_PROGRESS: [
     'Look at the locks and the load of both systems and at the worker\'s log, then retry.',
     'Smaller commits may help: `npx caravan resume ID --set checkpoint_interval=5000`, or retry with `overrides: {"checkpointInterval": 5000}`.',

@@ -165,6 +165,7 @@ async function blockOnAlerts(run: RunControl): Promise<void> {
 
 /** What must not stop a run is noted instead; a lost lease ends it. */
 async function tolerate<T>(run: RunControl, what: string, work: () => Promise<T>): Promise<T | undefined> {
+  const { planHash } = run.view.ref;
   try {
     return await work();
   } catch (error) {
@@ -172,6 +173,7 @@ async function tolerate<T>(run: RunControl, what: string, work: () => Promise<T>
     const { code, message } = describeFailure(error);
     log.warn(what, { code });
     if (code === 'LEASE_LOST') run.loseLease();
+    else if (code === 'PLAN_AMENDED') run.planAmended(planHash);
     else run.note(`${what[0]?.toUpperCase() ?? ''}${what.slice(1)} (${code}): ${message}`);
     return undefined;
   }

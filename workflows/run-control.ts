@@ -36,6 +36,9 @@ export class RunControl {
   /** The run has stopped short and only tidies up: nothing may be decided any more. */
   stopping = false;
 
+  /** Stops the phases of a plan that was amended meanwhile. Set while phases run. */
+  stopPhases: (() => void) | null = null;
+
   private admittedView: RunView | null = null;
   private phaseNow: Phase | null = null;
   private progressNow: Progress | null = null;
@@ -135,6 +138,20 @@ export class RunControl {
 
   admitted(view: RunView): void {
     this.admittedView = view;
+    this.changed();
+  }
+
+  /** Some work met a newer plan than the one with this hash. */
+  planAmended(hash: string): void {
+    if (hash !== this.admittedView?.ref.planHash) return;
+    this.stopPhases?.();
+  }
+
+  /** What waited under the former plan waits no more: it is met again under the new one. */
+  phasesStopped(): void {
+    this.blockedSteps.clear();
+    this.pausing.clear();
+    this.waitingGate = null;
     this.changed();
   }
 

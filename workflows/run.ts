@@ -1,7 +1,7 @@
 import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, isCancellation, log, setCurrentDetails, sleep, workflowInfo } from '@temporalio/workflow';
 import type { AdmitInput, MigrationInput, Progress, RunStatus, RunView } from '../migration/protocol';
 import { controlActivities, lastLookActivities } from './activity-proxies';
-import { describeFailure, failure, isExpected } from './failures';
+import { describeFailure, failure, isAmended, isExpected } from './failures';
 import { startReporting, type Reporting } from './reporting';
 import type { RunControl } from './run-control';
 
@@ -115,7 +115,8 @@ export async function finalProgress(run: RunControl): Promise<Progress | null> {
     run.takeProgress(progress);
     return progress;
   } catch (error) {
-    if (isCancellation(error) || !isExpected(error)) throw error;
+    // While phases run, a plan that was amended in the last moment is still carried out.
+    if (isCancellation(error) || !isExpected(error) || (isAmended(error) && run.stopPhases)) throw error;
     return run.progress;
   }
 }

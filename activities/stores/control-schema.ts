@@ -44,6 +44,23 @@ CREATE TABLE IF NOT EXISTS caravan.plan (
   admitted_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- What a person changed in the plan of a migration that was admitted before, one row per dataset that has work of it. The ledger's dataset row keeps
+-- the id of the latest one that it follows: a dataset whose number is lower starts a new generation.
+CREATE TABLE IF NOT EXISTS caravan.amendment (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  dataset text NOT NULL,
+  kind text NOT NULL CHECK (kind IN ('changed', 'added', 'removed')),
+  plan_hash text NOT NULL,
+  former_hash text NOT NULL,
+  -- Of a removed dataset: how the workflows knew it.
+  view jsonb,
+  amended_by text NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  applied_at timestamptz
+);
+CREATE INDEX IF NOT EXISTS amendment_dataset ON caravan.amendment (migration, dataset);
+
 CREATE TABLE IF NOT EXISTS caravan.connection_identity (
   migration text NOT NULL,
   connection text NOT NULL,

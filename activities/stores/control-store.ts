@@ -67,13 +67,18 @@ export async function hasTable(client: ClientBase, table: string): Promise<boole
   return rows[0]?.there === true;
 }
 
-/** @throws MigrationError `LEASE_LOST` (fenced) when a later admission, or nobody, holds the migration. */
+/** @throws MigrationError `LEASE_LOST` (fenced) when a later admission, or nobody, holds the migration; `PLAN_AMENDED` (fenced) when its plan is a newer one. */
 export async function assertLease(control: PostgresSystem, ref: RunRef): Promise<void> {
-  const lease = await control.use(async (client) => {
-    const { rows } = await client.query<{ lease: string }>('SELECT lease::text AS lease FROM caravan.migration WHERE name = $1', [ref.migration]);
-    return rows[0]?.lease;
+  const row = await control.use(async (client) => {
+    const { rows } = await client.query<{ lease: string; plan_hash: string }>('SELECT lease::text AS lease, plan_hash FROM caravan.migration WHERE name = $1', [ref.migration]);
+    return rows[0];
   });
-  if (lease !== String(ref.lease)) throw leaseLost(ref);
+  if (row?.lease !== String(ref.lease)) throw leaseLost(ref);
+  if (row.plan_hash !== ref.planHash) throw planAmended(ref);
+}
+
+function planAmended(ref: RunRef): MigrationError {
+  return new MigrationError('PLAN_AMENDED', `migration ${ref.migration}: its plan was amended; work under the former plan stops here and goes on under the new one`);
 }
 
 export function leaseLost(ref: RunRef): MigrationError {
@@ -88,11 +93,13 @@ export async function updateUnderLease(client: PoolClient, ref: RunRef, assignme
   if (rowCount !== 1) throw leaseLost(ref);
 }
 
-/** Says that the owner lives. @throws MigrationError `LEASE_LOST`. */
+/** Says that the owner lives. @throws MigrationError `LEASE_LOST`, `PLAN_AMENDED`. */
 export async function refreshLease(control: PostgresSystem, ref: RunRef): Promise<void> {
   await control.use(async (client) => {
-    const { rowCount } = await client.query('UPDATE caravan.migration SET lease_seen_at = clock_timestamp() WHERE name = $1 AND lease = $2', [ref.migration, ref.lease]);
-    if (rowCount !== 1) throw leaseLost(ref);
+    const { rows } = await client.query<{ plan_hash: string }>(
+      'UPDATE caravan.migration SET lease_seen_at = clock_timestamp() WHERE name = $1 AND lease = $2 RETURNING plan_hash', [ref.migration, ref.lease]);
+    if (!rows[0]) throw leaseLost(ref);
+    if (rows[0].plan_hash !== ref.planHash) throw planAmended(ref);
   });
 }
 

@@ -2,6 +2,7 @@ import type { PoolClient } from 'pg';
 import { MigrationError } from '../../migration/errors';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import type { OwnerLookup } from '../dependencies';
+import { isAmendmentOpen } from './amendments';
 import { audit, lockMigration, type MigrationRow } from './control-store';
 
 /** An owner that cannot be looked up counts as alive for this long after it was last heard of. */
@@ -44,7 +45,7 @@ async function attempt(client: PoolClient, request: Attempt): Promise<TakenLease
   }
   const row = await lockMigration(client, migration);
   if (!row) throw new MigrationError('SYSTEM_BUSY', `migration ${migration} was removed from the control store a moment ago`);
-  const complete = row.status === 'complete' && row.finished_at !== null && row.plan_hash === planHash && !leftRowsBehind(row);
+  const complete = row.status === 'complete' && row.finished_at !== null && row.plan_hash === planHash && !leftRowsBehind(row) && !(await isAmendmentOpen(client, migration));
   if (row.workflow_id === owner.workflowId && row.first_run_id === owner.firstRunId) {
     if (row.plan_hash !== planHash) throw new MigrationError('PLAN_CHANGED', `migration ${migration}: the plan file was edited while the run was being admitted; start the migration again`);
     return { lease: row.lease, complete };

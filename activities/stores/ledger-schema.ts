@@ -27,6 +27,13 @@ CREATE TABLE IF NOT EXISTS caravan.dataset (
   PRIMARY KEY (migration, dataset)
 );
 
+-- Number of the latest amendment of the plan that this generation follows. Of a ledger that an earlier version made; the look first spares the lock.
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'caravan.dataset'::regclass AND attname = 'amendment') THEN
+    ALTER TABLE caravan.dataset ADD COLUMN amendment bigint NOT NULL DEFAULT 0;
+  END IF;
+END $$;
+
 CREATE TABLE IF NOT EXISTS caravan.split (
   migration text NOT NULL,
   dataset text NOT NULL,

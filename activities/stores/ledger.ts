@@ -21,6 +21,8 @@ export interface DatasetRow {
   planHash: string;
   mappingDigest: string;
   engineVersion: string;
+  /** Latest amendment of the plan that this generation follows; 0: none. */
+  amendment: number;
 }
 
 /** What a commit stores beside the rows. */
@@ -53,13 +55,13 @@ export function countsOf(row: CountRow): Counts {
 }
 
 export async function loadDatasetRow(client: ClientBase, migration: string, dataset: string, lock: '' | 'FOR SHARE' | 'FOR UPDATE' = ''): Promise<DatasetRow | null> {
-  const { rows } = await client.query<{ generation: number; epoch: string; state: DatasetRow['state']; keyed: boolean; source_key: string[] | null; base: DatasetRow['base']; plan_hash: string; mapping_digest: string; engine_version: string }>(
-    `SELECT generation, epoch, state, keyed, source_key, base, plan_hash, mapping_digest, engine_version FROM caravan.dataset WHERE migration = $1 AND dataset = $2 ${lock}`,
+  const { rows } = await client.query<{ generation: number; epoch: string; state: DatasetRow['state']; keyed: boolean; source_key: string[] | null; base: DatasetRow['base']; plan_hash: string; mapping_digest: string; engine_version: string; amendment: number }>(
+    `SELECT generation, epoch, state, keyed, source_key, base, plan_hash, mapping_digest, engine_version, coalesce((to_jsonb(dataset.*) ->> 'amendment')::int, 0) AS amendment FROM caravan.dataset WHERE migration = $1 AND dataset = $2 ${lock}`,
     [migration, dataset],
   );
   const row = rows[0];
   return row
-    ? { generation: row.generation, epoch: row.epoch, state: row.state, keyed: row.keyed, sourceKey: row.source_key, base: row.base, planHash: row.plan_hash, mappingDigest: row.mapping_digest, engineVersion: row.engine_version }
+    ? { generation: row.generation, epoch: row.epoch, state: row.state, keyed: row.keyed, sourceKey: row.source_key, base: row.base, planHash: row.plan_hash, mappingDigest: row.mapping_digest, engineVersion: row.engine_version, amendment: row.amendment }
     : null;
 }
 

@@ -1,7 +1,7 @@
 /** The order of the work, and the orchestration view that workflows get. Loads in the workflow sandbox: types only from the plan. */
 import { MigrationError } from '../errors';
 import type { DatasetView, GroupView, RunRef, RunSettings, RunView } from '../protocol';
-import type { Plan } from './schema';
+import type { DatasetPlan, Plan } from './schema';
 
 /** Milliseconds of the first slice, of the longest one, and slices without a committed row before a dataset blocks. */
 const SLICE_MS = 10_000;
@@ -157,18 +157,15 @@ export function planView(plan: Plan, ref: RunRef, complete: boolean): RunView {
   for (const group of groups) {
     for (const name of group.datasets) {
       const dataset = plan.datasets[name];
-      if (!dataset) continue;
-      datasets.push({
-        name,
-        after: dataset.after,
-        group: approach === 'phased' ? group.name : null,
-        mode: dataset.mode,
-        sourceSide: dataset.source.connection,
-        targetSide: dataset.target.connection,
-      });
+      if (dataset) datasets.push(datasetView(name, dataset, approach === 'phased' ? group.name : null));
     }
   }
   return { ref, approach, datasets, groups, gates: plan.gates, settings: runSettings(plan), complete, searchAttributes: false };
+}
+
+/** What the workflows know of one dataset. */
+export function datasetView(name: string, dataset: DatasetPlan, group: string | null): DatasetView {
+  return { name, after: dataset.after, group, mode: dataset.mode, sourceSide: dataset.source.connection, targetSide: dataset.target.connection };
 }
 
 /** The words for an approach that has a name but no code yet. */

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { version } from '../../package.json';
+import { registerAmend } from './amend';
 import { registerCheck } from './check';
 import { registerInit } from './init';
 import { registerNotBuilt } from './not-built';
@@ -35,7 +36,7 @@ Exit codes: 0 complete, 1 unexpected, 2 bad usage or invalid plan, 3 blocked, 4 
 5 a system cannot be reached, 130 interrupted.`);
   for (const register of [
     registerInit, registerCheck, registerPreview, registerRun, registerStart, registerWorker, registerStatus, registerWatch,
-    registerOperate, registerValidate, registerQuarantine, registerReport, registerNotBuilt, registerStackCommand,
+    registerOperate, registerValidate, registerQuarantine, registerReport, registerAmend, registerNotBuilt, registerStackCommand,
   ]) register(program);
   withOwnExits(program);
   return program;

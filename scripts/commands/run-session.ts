@@ -30,6 +30,8 @@ export interface OpenRunRequest {
   onAddress: (link: string | null) => void;
   /** Called before a new run is started, not when one is attached to. */
   beforeStart: () => Promise<void>;
+  /** Called before a run that is under way is attached to. */
+  beforeAttach?: () => Promise<void>;
 }
 
 /** The workflow id under which the command runs a migration. */
@@ -49,7 +51,8 @@ export async function openRun(request: OpenRunRequest): Promise<OpenedRun> {
 
   const before = await throughOutages(() => findRun(temporal.client, workflowId), outage);
   const attached = before?.running === true ? before : null;
-  if (!attached) await request.beforeStart();
+  if (attached) await request.beforeAttach?.();
+  else await request.beforeStart();
   request.onAddress(link);
   const { queue, worker } = await serve(request, attached);
   const handle = await throughOutages(() => temporal.client.workflow.start(start.type, {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { refuseUnamended } from './amend';
 import { EXIT } from './exit-codes';
 import { defineCommand } from './common-options';
 import { loadPlanArgument } from './plan-argument';
@@ -40,7 +41,11 @@ async function run(session: Session, argument: string): Promise<number> {
     },
     onNote: (line) => session.tell(color.dim(line)),
     // Only a run that is not under way yet can still be refused for a system that is away: later that is a retry or a block.
-    beforeStart: () => preflight(session, door, loaded, argument),
+    beforeStart: async () => {
+      await refuseUnamended(door, loaded, planWord, false);
+      await preflight(session, door, loaded, argument);
+    },
+    beforeAttach: () => refuseUnamended(door, loaded, planWord, true),
     onAddress: (link) => session.tell(`${color.bold(loaded.plan.project ?? migration)}`, ...(link ? [`${color.dim('Web UI')}  ${link}`] : []), ''),
   });
   const end = await follow<MigrationResult>({ session, door, opened, signal: interrupted.signal, migration });

@@ -1,13 +1,14 @@
 import type { Command } from 'commander';
 import { TASK_QUEUE, WORKFLOWS, type MigrationInput, type MigrationResult } from '../../migration/protocol';
 import { renderResult } from '../terminal/summary';
+import { refuseUnamended } from './amend';
 import { defineCommand } from './common-options';
 import { EXIT } from './exit-codes';
 import { follow } from './follow';
 import { interruption } from './interruption';
 import { loadPlanArgument } from './plan-argument';
 import { migrationWorkflowId } from './run-session';
-import { runSession, shellWord, type CommonOptions, type Session } from './session';
+import { displayPath, runSession, shellWord, type CommonOptions, type Session } from './session';
 import { findRun, pollersOf, throughOutages } from './temporal-calls';
 import { renderWaysOn } from './ways-on';
 
@@ -28,6 +29,7 @@ async function start(session: Session, argument: string, wait: boolean): Promise
   const interrupted = interruption(session);
   const workflowId = migrationWorkflowId(migration);
   const before = await findRun(temporal.client, workflowId);
+  await refuseUnamended(door, loaded, shellWord(loaded.path ? displayPath(loaded.path) : argument), before?.running === true);
   const handle = await throughOutages(() => temporal.client.workflow.start(WORKFLOWS.migration, {
     workflowId,
     taskQueue: before?.running ? before.queue : TASK_QUEUE,

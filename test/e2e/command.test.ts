@@ -25,7 +25,7 @@ describe('the caravan command before anything runs', () => {
     expect({ code, out }).toEqual({ code: 2, out: '' });
   });
 
-  test.each([['amend', 'plan.yaml'], ['rollback', 'shop']])('%s is refused by name', async (...args) => {
+  test.each([['sync', 'plan.yaml'], ['rollback', 'shop']])('%s is refused by name', async (...args) => {
     const { code, err } = await folder.caravan(...args);
     expect(err).toMatch(/not built yet/);
     expect(code).toBe(2);

@@ -5,7 +5,7 @@ import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle
 
 jest.setTimeout(120_000);
 
-/** Histories of real runs, recorded with CARAVAN_RECORD_HISTORIES=1 by the suites in test/workflows. */
+/** Histories of real runs, recorded by the suites in test/workflows: npm run record. */
 const folder = path.join(__dirname, 'histories');
 const recorded = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.json')).sort();
 

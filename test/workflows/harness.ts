@@ -74,7 +74,7 @@ function succeeding(world: World): Activities {
     ({ dataset: from.dataset, generation: from.generation, ordinal: from.ordinal, commitNo: 1, stage, file: 'segment', sha256: '', rows: 10, last: false });
   const inventory = { tables: 1, rows: 10, bytes: 10, problems: [] };
   return {
-    admit: () => Promise.resolve(world.view),
+    admit: () => Promise.resolve(world.view), readmit: () => Promise.resolve(world.view),
     recordStatus: () => Promise.resolve(), recordApproval: () => Promise.resolve(), recordDecision: () => Promise.resolve(), closeRun: () => Promise.resolve(), notify: () => Promise.resolve(),
     async watchProgress({ seen, maxWaitMs }) {
       const until = Date.now() + Math.min(maxWaitMs, 3_000);
@@ -193,7 +193,7 @@ function noting(world: World, activities: Activities): Activities {
 }
 
 /** One scenario for each kind of path; the others differ in what the activities answered. */
-const RECORDED = ['big-bang', 'phased', 'blocked-update', 'skipped', 'aborted', 'paused', 'cancelled', 'terminated-child', 'fenced', 'continued', 'staged', 'generation', 'generation-paused', 'not-restored', 'busy', 'alert', 'repair', 'validation-alone'];
+const RECORDED = ['big-bang', 'phased', 'blocked-update', 'skipped', 'aborted', 'paused', 'cancelled', 'terminated-child', 'fenced', 'continued', 'staged', 'generation', 'generation-paused', 'not-restored', 'busy', 'alert', 'repair', 'validation-alone', 'amended', 'amended-blocked', 'amended-gate'];
 
 /** With CARAVAN_RECORD_HISTORIES set, the histories of the run and its children become fixtures of the replay test. */
 async function record(name: string, client: Client, workflowId: string): Promise<void> {
