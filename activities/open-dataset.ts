@@ -72,7 +72,8 @@ async function enterLedger(deps: ActivityDependencies, context: DatasetContext, 
   const { name, ref, targetTable: target } = context;
   const table: TableName = { schema: target.schema, name: target.table };
   return context.target.transaction(async (client) => {
-    await client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
+    // A worker that stalls in here would hold the table against the retry: the server ends its transaction before the retry gives up.
+    await client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; SET LOCAL idle_in_transaction_session_timeout = ${LOCK_TIMEOUT_MS / 2}`);
     await client.query(`LOCK TABLE ${qualified(table)} IN SHARE ROW EXCLUSIVE MODE`);
     const other = await loadDatasetRow(client, ref.migration, name);
     if (other) return other;

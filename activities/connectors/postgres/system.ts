@@ -17,6 +17,8 @@ SELECT set_config('client_encoding', CASE current_setting('server_encoding') WHE
 const IDENTITY_TRUST_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEPALIVE_DELAY_MS = 10_000;
+/** A worker that stalls in a transaction lets go of its locks after this long. Connections of one's own may hold a snapshot for longer. */
+const POOLED_SESSION = `SET idle_in_transaction_session_timeout = '5min'`;
 const DATE_OIDS = [1082, 1114, 1184];
 
 /** A PostgreSQL database of the plan. Connections are made on first use. 64-bit integers, numerics and dates arrive as text. */
@@ -86,7 +88,7 @@ export class PostgresSystem implements System {
     const client = await this.pool.connect();
     if (this.prepared.has(client)) return client;
     try {
-      await client.query(SESSION);
+      await client.query(`${SESSION};\n${POOLED_SESSION}`);
       this.prepared.add(client);
       return client;
     } catch (error) {
