@@ -2,7 +2,8 @@
 export function redactUrl(url: string): string {
   try {
     const { protocol, host, pathname } = new URL(url);
-    return `${protocol}//${host}${pathname}`;
+    // Without `//` the user counts as the scheme, and the password would stand in the path.
+    return !url.trim().startsWith(`${protocol}//`) || pathname.includes('@') ? '(not an address)' : `${protocol}//${host}${pathname}`;
   } catch {
     return '(not an address)';
   }

@@ -141,7 +141,7 @@ function lintBounds(dataset: DatasetPlan, path: PlanPath): Finding[] {
     try {
       RE2JS.compile(expression);
     } catch (error) {
-      findings.push(fail([...path, 'validation', 'pattern', column], `is no regular expression in RE2 syntax: ${error instanceof Error ? error.message : 'unreadable'}`, 'Look-around and back references are not in it; in YAML, put the expression in single quotes'));
+      findings.push(fail([...path, 'validation', 'pattern', column], `is no regular expression in RE2 syntax: ${error instanceof Error ? withoutQuote(error.message) : 'unreadable'}`, 'Look-around and back references are not in it; in YAML, put the expression in single quotes'));
     }
   }
   for (const key of ['range', 'length'] as const) {
@@ -152,4 +152,9 @@ function lintBounds(dataset: DatasetPlan, path: PlanPath): Finding[] {
     }
   }
   return findings;
+}
+
+/** What the parser of expressions says, without the part of the expression that it repeats at the end. */
+function withoutQuote(message: string): string {
+  return message.replace(/: `.*$/s, '');
 }

@@ -150,7 +150,8 @@ function syntaxText(code: string, message: string): string {
     case 'TAG_RESOLVE_FAILED': return 'tags (`!name`) are not supported';
     case 'MULTIPLE_DOCS': return 'a second document starts here (`---`); a plan is one document';
     case 'BLOCK_AS_IMPLICIT_KEY': return 'a text with `: ` in it needs quotes';
-    default: return `not valid YAML: ${message.replace(/\.$/, '').replace(/^./, (letter) => letter.toLowerCase())}`;
+    // Some of its messages repeat the text that they stumbled over.
+    default: return `not valid YAML: ${message.replace(/: ["'{`[].*$/s, '').replace(/\.$/, '').replace(/^./, (letter) => letter.toLowerCase())}`;
   }
 }
 

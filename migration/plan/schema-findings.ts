@@ -20,14 +20,13 @@ const SYNONYMS: Record<string, string> = {
 };
 const SECRET_KEYS = /^(url|dsn|host|hostname|port|user|username|password|passwd|secret|token|credentials?|connection_string)$/i;
 
-/** What stands in the plan, short, and never anything that could be a secret. */
+/** What kind of thing stands in the plan. Never the value itself: a refusal goes into Temporal's history, and a plan may hold values of rows. Place and line are told. */
 function shown(value: unknown): string {
   if (value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'keys and values';
-  if (typeof value === 'string') return value.length > 40 || /[\n\0]|:\/\/|@/.test(value) ? 'text' : `the text "${value}"`;
-  if (typeof value === 'number') return `the number ${value}`;
-  return typeof value === 'boolean' || typeof value === 'bigint' ? String(value) : 'something else';
+  if (typeof value === 'string') return 'a text';
+  return typeof value === 'number' || typeof value === 'bigint' ? 'a number' : typeof value === 'boolean' ? 'true or false' : 'something else';
 }
 
 function valueAt(raw: unknown, path: PlanPath): unknown {
@@ -66,9 +65,9 @@ function wrongType(path: PlanPath, expected: string, value: unknown): Finding {
   const wanted = EXPECTED[expected] ?? expected;
   if (value === null) return fail(path, 'is empty', `Give it ${wanted}, or take the key out`);
   let remedy: string | undefined;
-  if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean')) remedy = `Put it in quotes: "${String(value)}"`;
-  if (expected === 'array' && typeof value === 'string') remedy = value.length < 64 ? `Write it as a list: [${value}]` : 'Write it as a list';
-  if ((expected === 'number' || expected === 'int') && typeof value === 'string' && /^[\d_, ]+$/.test(value)) remedy = `Write it without quotes: ${value.replace(/\D/g, '')}`;
+  if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean')) remedy = 'Put it in quotes';
+  if (expected === 'array' && typeof value === 'string') remedy = 'Write it as a list: [ … ]';
+  if ((expected === 'number' || expected === 'int') && typeof value === 'string' && /^[\d_, ]+$/.test(value)) remedy = 'Write it without quotes, digits only';
   return fail(path, `must be ${wanted}, not ${shown(value)}`, remedy);
 }
 
@@ -119,7 +118,7 @@ function translate(issue: Issue, base: PlanPath, raw: unknown): Finding[] {
       const choices = issue.values.map(String);
       if (value === undefined || value === null) return [wrongType(path, `one of: ${choices.join(', ')}`, value)];
       const near = nearest(typeof value === 'string' ? value : '', choices);
-      return [fail(path, `must be one of ${choices.join(', ')}, not ${shown(value)}`, near ? `Did you mean \`${near}\`?` : undefined)];
+      return [fail(path, `must be one of ${choices.join(', ')}${typeof value === 'string' ? '' : `, not ${shown(value)}`}`, near ? `Did you mean \`${near}\`?` : undefined)];
     }
     case 'too_small': case 'too_big': return [limit(path, issue)];
     case 'invalid_key': return [fail(path, issue.issues[0]?.code === 'too_big' ? 'the name may have at most 63 characters' : `the name ${issue.issues[0]?.message ?? 'is not valid'}`)];

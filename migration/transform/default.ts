@@ -15,7 +15,7 @@ export const defaultValue = transform({
   compile({ value: literal, blank }, context) {
     const { kind, name, type } = inputOf(context);
     const value = literalValue(literal, kind);
-    if (value === undefined) return cannot(`\`value: ${String(literal)}\` is no ${kind}, which \`${name}\` (${type}) holds at this step.`);
+    if (value === undefined) return cannot(`\`value\` is no ${kind}, which \`${name}\` (${type}) holds at this step.`);
     return {
       form: 'one',
       kind,

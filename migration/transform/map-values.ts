@@ -25,12 +25,12 @@ export const mapValues = transform({
     const read = textReader(column);
     if (params.keep_others && params.otherwise !== undefined) return cannot('give `otherwise` or `keep_others`, not both.');
     const kind = resultKind(params, context);
-    const toValue = (literal: Literal): Value => {
+    const toValue = (literal: Literal, place: string): Value => {
       const value = literalValue(literal, kind);
-      return value === undefined ? cannot(`\`${String(literal)}\` is no ${kind}.`) : value;
+      return value === undefined ? cannot(`the new value ${place} is no ${kind}.`) : value;
     };
-    const table = new Map(Object.entries(params.values).map(([from, to]) => [from, toValue(to)]));
-    const otherwise = params.otherwise === undefined ? undefined : toValue(params.otherwise);
+    const table = new Map(Object.entries(params.values).map(([from, to], at) => [from, toValue(to, `of entry ${at + 1} of \`values\``)]));
+    const otherwise = params.otherwise === undefined ? undefined : toValue(params.otherwise, 'of `otherwise`');
     return onValue(kind, (value) => {
       const text = read(value);
       const hit = table.get(text);

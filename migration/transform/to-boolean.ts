@@ -22,7 +22,7 @@ export const toBoolean = transform({
     const words = new Map<string, Value>();
     for (const w of params.true) words.set(w.toLowerCase(), true);
     for (const w of params.false) {
-      if (words.get(w.toLowerCase()) === true) return cannot(`\`${w}\` stands for both true and false.`);
+      if (words.get(w.toLowerCase()) === true) return cannot('a word stands for both true and false.');
       words.set(w.toLowerCase(), false);
     }
     return onValue('boolean', (value) => {

@@ -43,6 +43,8 @@ export interface TemporalService {
   namespace: string;
   /** Missing when the server is not ours or has no UI. */
   uiUrl?: string;
+  /** The server's own numbers. Missing when the server is not ours. */
+  metricsUrl?: string;
   provider: string;
   /** Missing when the server is not ours. */
   server?: GuardedServer;
@@ -93,9 +95,9 @@ export async function startTemporal(options: Pick<StackOptions, 'dir' | 'env' | 
     onProgress(`Temporal: ${source.address}, namespace ${namespace} (${provider})`);
     return { address: source.address, namespace, provider };
   }
-  const { server, address, uiUrl } = await startTemporalServer({ ...(options.temporal || {}), program: source.program, folder: path.join(options.dir, 'temporal') });
+  const { server, address, uiUrl, metricsUrl } = await startTemporalServer({ ...(options.temporal || {}), program: source.program, folder: path.join(options.dir, 'temporal') });
   onProgress(`Temporal: ${address}${uiUrl ? `, Web UI ${uiUrl}` : ''} (${provider})`);
-  return { address, namespace: 'default', uiUrl, provider, server };
+  return { address, namespace: 'default', uiUrl, metricsUrl, provider, server };
 }
 
 async function startPostgres(name: string, options: StackOptions): Promise<PostgresService> {

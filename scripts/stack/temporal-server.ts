@@ -25,6 +25,8 @@ export interface TemporalServer {
   uiPort?: number;
   address: string;
   uiUrl?: string;
+  /** The server's own numbers, in Prometheus' format. */
+  metricsUrl: string;
 }
 
 const healthLimitMs = 60_000;
@@ -52,7 +54,8 @@ async function startOnce(options: TemporalServerOptions): Promise<TemporalServer
     const port = await reserve(options.preferredPort);
     const uiPort = options.headless ? undefined : await reserve(options.preferredUiPort);
     // Left to itself the server takes random ports for these two as well, which two starts at once could both pick.
-    const inner = ['--http-port', String(await reserve()), '--metrics-port', String(await reserve())];
+    const metricsPort = await reserve();
+    const inner = ['--http-port', String(await reserve()), '--metrics-port', String(metricsPort)];
     if (options.dbFile) mkdirSync(path.dirname(options.dbFile), { recursive: true });
     const server = await startGuarded({
       program: options.program,
@@ -64,7 +67,7 @@ async function startOnce(options: TemporalServerOptions): Promise<TemporalServer
     await waitUntilHealthy(server, 'Temporal', healthLimitMs, () => answersDescribe(address));
     // The flags count only when the database file is new; an older file may lack an attribute.
     await waitUntilHealthy(server, 'Temporal', healthLimitMs, () => registerSearchAttributes(address).then(() => true));
-    return { server, port, uiPort, address, uiUrl: uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}` };
+    return { server, port, uiPort, address, uiUrl: uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}`, metricsUrl: `http://127.0.0.1:${metricsPort}/metrics` };
   } finally {
     for (const reservation of reservations) reservation.release();
   }

@@ -155,7 +155,7 @@ describe('transformations', () => {
   test.each<[string, Json[], string[]]>([
     ['a parameter that does not exist', [{ old_field: 'a', new_fields: ['b', 'c'], transform: 'split', seperator: ',' }], ['datasets.a.transformations[0].seperator: unknown parameter `seperator` of `split` | Did you mean `separator`?']],
     ['a parameter of none', [{ old_field: 'a', transform: 'upper', locale: 'de' }], ['datasets.a.transformations[0].locale: unknown parameter `locale` of `upper` | `upper` takes no parameters']],
-    ['a parameter of the wrong type', [{ old_field: 'a', new_field: 'b', transform: 'to_timestamp', zone: 7 }], ['datasets.a.transformations[0].zone: `to_timestamp` refuses `zone`: must be text, not the number 7 | zone: Zone of values that name none: `UTC`, an offset such as `+02:00`, or an IANA name.']],
+    ['a parameter of the wrong type', [{ old_field: 'a', new_field: 'b', transform: 'to_timestamp', zone: 7 }], ['datasets.a.transformations[0].zone: `to_timestamp` refuses `zone`: must be text, not a number | zone: Zone of values that name none: `UTC`, an offset such as `+02:00`, or an IANA name.']],
     ['a parameter that is needed', [{ old_field: 'a', transform: 'map_values' }], ['datasets.a.transformations[0].transform: `map_values` needs `values` | values: `old: new`, by the text of the old value.']],
     ['a misspelt key', [{ old_feild: 'a', new_field: 'b' }], ['datasets.a.transformations[0].old_feild: unknown key `old_feild` | Did you mean `old_field`?']],
     ['a misspelt key beside a transform', [{ old_field: 'a', new_feild: 'b', transform: 'trim' }], ['datasets.a.transformations[0].new_feild: unknown parameter `new_feild` of `trim` | Did you mean `new_field`?']],

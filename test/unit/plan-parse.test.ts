@@ -120,8 +120,8 @@ describe('messages', () => {
   datasets.users.depends_on (line 6): unknown key \`depends_on\`. Did you mean \`after\`?
   datasets.users.metricName (line 7): unknown key \`metricName\`. Did you mean \`metric_name\`?`],
     ['a wrong choice', plan('    priority: hihg\n    mode: fast\n'), `PLAN_INVALID The plan has 2 problems:
-  datasets.users.priority (line 6): must be one of high, normal, low, not the text "hihg". Did you mean \`high\`?
-  datasets.users.mode (line 7): must be one of fused, staged, not the text "fast".`],
+  datasets.users.priority (line 6): must be one of high, normal, low. Did you mean \`high\`?
+  datasets.users.mode (line 7): must be one of fused, staged.`],
     ['wrong units', plan('', 'downtime_tolerance: 15 minutes\nbatch: { memory_limit: 2 gigs }\nalerts: { error_rate: 5, min_speed: fast, memory: much }\nwindow: { start: tomorrow }\n'), `PLAN_INVALID The plan has 6 problems:
   downtime_tolerance (line 6): is not a duration: write it like 90s, 15m or 2h.
   batch.memory_limit (line 7): is not a size: write it like 512MB or 2GB.
@@ -130,10 +130,10 @@ describe('messages', () => {
   alerts.memory (line 8): is not a percentage: write it like 1%.
   window.start (line 9): is not a moment: write it like 2026-12-05T22:00Z or 2026-12-05T23:00+01:00.`],
     ['wrong types', 'migration: 2024\ndatasets:\n  users:\n    source:\n    target: { connection: new_db }\n    after: orders\nbatch: { batch_size: "10,000", parallel_workers: 0 }\n', `PLAN_INVALID The plan has 5 problems:
-  migration (line 1): must be text, not the number 2024. Put it in quotes: "2024".
+  migration (line 1): must be text, not a number. Put it in quotes.
   datasets.users.source (line 4): is empty. Give it keys and values, or take the key out.
-  datasets.users.after (line 6): must be a list, not the text "orders". Write it as a list: [orders].
-  batch.batch_size (line 7): must be a number, not the text "10,000". Write it without quotes: 10000.
+  datasets.users.after (line 6): must be a list, not a text. Write it as a list: [ … ].
+  batch.batch_size (line 7): must be a number, not a text. Write it without quotes, digits only.
   batch.parallel_workers (line 7): must be at least 1.`],
     ['missing parts', 'migration: shop\ndatasets:\n  users:\n    source: { table: users }\n', `PLAN_INVALID The plan has 2 problems:
   datasets.users.target (line 3): is missing. Add it: where the rows go.
@@ -144,7 +144,7 @@ describe('messages', () => {
     ['an unknown transform', plan('    transformations:\n      - { old_field: created, new_field: created_at, transform: to_iso_date_time }\n'), `PLAN_INVALID The plan has a problem:
   datasets.users.transformations[0].transform (line 7): unknown transform \`to_iso_date_time\`. Did you mean \`to_iso_datetime\`?`],
     ['an unknown format', plan('    validation: { formats: { email: e-mail } }\n'), `PLAN_INVALID The plan has a problem:
-  datasets.users.validation.formats.email (line 6): must be one of email, datetime, date, uuid, url, integer, decimal, ipv4, ipv6, json, not the text "e-mail". Did you mean \`email\`?`],
+  datasets.users.validation.formats.email (line 6): must be one of email, datetime, date, uuid, url, integer, decimal, ipv4, ipv6, json. Did you mean \`email\`?`],
     ['text that is no YAML', 'migration: shop\n\tdatasets: x\n', 'PLAN_INVALID The plan has a problem:\n  plan (line 2): a tab indents this line; YAML needs spaces.'],
     ['a duplicate key', 'migration: shop\nmigration: store\n', 'PLAN_INVALID The plan has a problem:\n  plan (line 2): the same key stands here twice; only one of them could count.'],
     ['a duplicate key in JSON', '{\n"migration": "shop",\n"migration": "store"}', 'PLAN_INVALID The plan has a problem:\n  plan (line 3): the same key stands here twice; only one of them could count.'],

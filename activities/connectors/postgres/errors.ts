@@ -19,8 +19,13 @@ const CODES: readonly [prefix: string, code: ErrorCode][] = [
   ['42', 'SQL_INVALID'], ['0A', 'SQL_INVALID'],
 ];
 
-/** Classes whose server message speaks of names and states only, never of row values. */
-const MESSAGE_IS_SAFE = /^(08|0A|25|28|3D|3F|40|42|53|55|57)/;
+/** Classes whose server message speaks of names and states only, never of row values. A syntax error quotes the SQL, literals included. */
+const MESSAGE_IS_SAFE = /^(08|0A|25|28|3D|3F|40|42(?!601)|53|55|57)/;
+
+/** A function in the database (a trigger, a check, a policy) raised it or ran SQL of its own: any SQLSTATE, and texts and names made from the row. */
+function isFromFunction({ where, file }: ServerError): boolean {
+  return /\bPL\/|\bSQL[ -]\w*f[uo]n/i.test(where ?? '') || /^(pl[_a-z]|functions\.c)/.test(file ?? '');
+}
 
 const REMEDIES: Partial<Record<ErrorCode, string>> = {
   CONNECTION_REFUSED: 'Check user, password and database of this connection.',
@@ -30,7 +35,7 @@ const REMEDIES: Partial<Record<ErrorCode, string>> = {
   OBJECT_MISSING: 'Check the name in the plan.',
 };
 
-interface ServerError { code: string; message: string; schema?: string; table?: string; column?: string; constraint?: string; dataType?: string; severity: string }
+interface ServerError { code: string; message: string; schema?: string; table?: string; column?: string; constraint?: string; dataType?: string; severity: string; where?: string; file?: string }
 
 /** SQLSTATE of an error that the server reported; null for all others. */
 export function sqlState(error: unknown): string | null {
@@ -54,7 +59,8 @@ export function isRowError(error: unknown): boolean {
 
 /**
  * Makes any error of the driver fit to cross a border. `place` tells what was being done, and where.
- * `detail`, `where` and `hint` are always dropped, the message too where it may quote a row; names of table, column and constraint stay.
+ * `detail`, `where` and `hint` are always dropped, the message too where it may quote a row or the plan's SQL; names of table, column and constraint stay,
+ * unless a function of the database gave them.
  * A MigrationError passes unchanged.
  */
 export function toMigrationError(error: unknown, place: string): MigrationError {
@@ -75,8 +81,11 @@ export function toMigrationError(error: unknown, place: string): MigrationError 
 function fromServer(error: ServerError, place: string): MigrationError {
   const code = CODES.find(([prefix]) => error.code.startsWith(prefix))?.[1] ?? 'INTERNAL';
   const details: Record<string, string> = { sqlstate: error.code };
+  if (isFromFunction(error)) return new MigrationError(code, `${place}: a function in the database refused it (SQLSTATE ${error.code}). Its own words are not repeated, for they may hold values of the row.`, details);
   for (const name of ['schema', 'table', 'column', 'constraint'] as const) if (error[name]) details[name] = error[name];
-  const said = MESSAGE_IS_SAFE.test(error.code) ? error.message : `the server refused it${namesOf(error)}`;
+  // While COPY reads a value, the name that is missing is the value (regclass and its kin).
+  const isSafe = MESSAGE_IS_SAFE.test(error.code) && !(error.code.startsWith('42') && error.where?.startsWith('COPY '));
+  const said = isSafe ? error.message : error.code === '42601' ? 'the SQL cannot be read' : `the server refused it${namesOf(error)}`;
   const remedy = REMEDIES[code];
   return new MigrationError(code, `${place}: ${said} (SQLSTATE ${error.code}).${remedy ? ` ${remedy}` : ''}`, details);
 }
