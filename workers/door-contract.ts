@@ -3,7 +3,7 @@ import type { Client } from '@temporalio/client';
 import type { Column } from '../migration/value';
 import type { Plan } from '../migration/plan/schema';
 import type { Reason } from '../migration/batch';
-import type { Approval, CheckOutcome, CompareResult, Problem, Progress, BlockedStep, Phase, RunStatus } from '../migration/protocol';
+import type { Approval, CheckOutcome, CompareResult, Problem, Progress, BlockedStep, Phase, RunStatus, SkippedStep, StepResolution } from '../migration/protocol';
 
 export interface DoorOptions {
   /** YAML file of connections. Default: CARAVAN_CONNECTIONS, then `caravan.connections.yaml` in the working directory. */
@@ -111,6 +111,10 @@ export interface ReportData {
   status: MigrationStatus;
   plan: Plan;
   approvals: (Approval & { at: string })[];
+  /** Every decision of a person about a blocked step, in order. */
+  decisions: { at: string; step: string; action: StepResolution['action']; by: string | null; reason: string | null }[];
+  /** Steps that the run which closed last left out, at a person's word. */
+  skipped: SkippedStep[];
   checks: { stage: string; at: string; outcome: CheckOutcome | CompareResult }[];
   /** Open, replayed, waived and gone rows by dataset and first reason. */
   quarantine: { dataset: string; rule: string; column: string | null; state: string; rows: number }[];

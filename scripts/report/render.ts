@@ -9,6 +9,7 @@ const STATUS_WORDS: Record<string, string> = {
   running: 'Running', paused: 'Paused', blocked: 'Blocked', waiting_for_approval: 'Waiting for approval',
   complete: 'Complete', failed: 'Failed', cancelled: 'Cancelled', aborted: 'Aborted',
 };
+const DECISION_WORDS: Record<string, string> = { retry: 'try again', skip: 'leave out', abort: 'end the run' };
 const VERDICT_WORDS: Record<Verdict, string> = { passed: 'Passed', explained: 'Explained by quarantine', warned: 'Warning', failed: 'Failed' };
 
 const page = readFileSync(path.join(__dirname, 'report.eta'), 'utf8');
@@ -27,6 +28,7 @@ const words = {
   instant: (text: string | null): string => (text ? `${new Date(text).toISOString().slice(0, 16).replace('T', ' ')} UTC` : ''),
   status: (status: string): string => STATUS_WORDS[status] ?? status,
   verdict: (verdict: Verdict): string => VERDICT_WORDS[verdict],
+  decision: (action: string): string => DECISION_WORDS[action] ?? action,
   event: (event: string): string => event.replaceAll('_', ' '),
   /** Width of a bar's part. Anything that is there stays visible. */
   share: (part: number, whole: number): string => (whole <= 0 || part <= 0 ? '0' : Math.max(0.6, (part / whole) * 100).toFixed(2)),

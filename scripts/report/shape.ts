@@ -20,6 +20,10 @@ export interface ReportView {
   datasets: ReportDatasetView[]; quarantine: ReportQuarantineView[]; checks: ReportCheckView[]; comparisons: ReportCheckView[]; criteria: ReportCriterion[];
   blocked: { step: string; code: string; message: string; since: string }[];
   approvals: { gate: string; by: string; role: string | null; at: string }[]; signOff: string[];
+  /** What people decided about blocked steps. */
+  decisions: { step: string; action: string; by: string | null; reason: string | null; at: string }[];
+  /** Steps the result lacks, because a person left them out. */
+  skipped: { step: string; by: string | null; reason: string | null }[];
   events: { at: string; actor: string; event: string }[];
 }
 
@@ -47,6 +51,8 @@ export function shapeReport(data: ReportData, generatedAt: Date): ReportView {
     criteria: judgeCriteria(data, counts, openQuarantine, waived),
     blocked: status.blocked.map(({ step, code, message, since }) => ({ step, code, message, since })),
     approvals: data.approvals.map((one) => ({ gate: one.gate, by: one.by, role: one.role ?? null, at: one.at })),
+    decisions: data.decisions.map(({ step, action, by, reason, at }) => ({ step, action, by, reason, at })),
+    skipped: data.skipped.map(({ step, by, reason }) => ({ step, by: by ?? null, reason: reason ?? null })),
     signOff: plan.sign_off,
     events: data.audit.slice(-EVENTS_SHOWN).map(({ at, actor, event }) => ({ at, actor, event })),
   };

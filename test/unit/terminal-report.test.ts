@@ -15,6 +15,8 @@ const data: ReportData = {
     migration: 'shop', project: evil, success: { migrated: '100%', error_rate: '1%' }, sign_off: ['data_owner'],
     datasets: { users: { source: { connection: 'legacy', table: 'users' }, target: { connection: 'new' } }, later: { source: { connection: 'legacy' }, target: { connection: 'new' } } },
   }),
+  decisions: [{ at: '2026-01-01T00:05:00.000Z', step: 'copy:users', action: 'retry', by: 'Ada', reason: evil }],
+  skipped: [{ step: 'rows:users', by: 'Ada', reason: 'checked by hand' }],
   approvals: [{ gate: 'go', by: evil, at: '2026-01-01T00:00:00.000Z' }],
   checks: [{ stage: 'after', at: '2026-01-01T00:09:00.000Z', outcome: { name: 'totals', kind: 'business_rule', verdict: 'failed', detail: evil } }],
   quarantine: [
@@ -43,4 +45,12 @@ test('the page is one self-contained document in which nothing foreign is markup
   expect(page).not.toContain('never shown');
   expect(page).not.toContain('undefined');
   expect(page).toContain('format:email');
+});
+
+test('the page says what people decided and what was left out', () => {
+  const page = renderReport(shapeReport(data, new Date('2026-01-02T00:00:00Z')));
+  expect(page).toMatch(/Left out by a person<\/h2>\s*<div[^>]*><b[^>]*>rows:users<\/b> <span[^>]*>by Ada<\/span><p>checked by hand<\/p>/);
+  expect(page).toMatch(/<td>copy:users<\/td><td>try again<\/td><td>Ada<\/td>/);
+  const without = renderReport(shapeReport({ ...data, decisions: [], skipped: [] }, new Date('2026-01-02T00:00:00Z')));
+  expect(without).not.toMatch(/Decisions|Left out by a person/);
 });
