@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { Plan } from '../migration/plan/schema';
 import type { RunRef } from '../migration/protocol';
+import { pairsOf, prepareObjects } from './carry-objects';
 import type { CreateRequest } from './connectors/postgres/create-request';
 import { createTables, type CreatedTables } from './connectors/postgres/create-schema';
 import { displayName } from './connectors/postgres/sql';
@@ -44,6 +45,11 @@ async function makeTables(deps: ActivityDependencies, ref: RunRef): Promise<{ cr
     await control.transaction((client) => audit(client, ref.migration, 'caravan', 'schema_created', {
       connection: targetName, created: result.created.map(({ table }) => displayName(table)), left_out: leftOut,
     }));
+  }
+  for (const [sourceName, targetName] of pairsOf(plan)) {
+    await installLedger(asPostgres(deps.systems.open(targetName)));
+    const left = await prepareObjects(deps, ref, plan, sourceName, targetName);
+    for (const item of left) deps.log.warn({ migration: ref.migration, ...item }, 'not carried to the target');
   }
   return { created };
 }

@@ -7,6 +7,7 @@ import { grantStatements, type GrantRequest } from './connectors/postgres/privil
 import { parseTableName, type TableName } from './connectors/postgres/sql';
 import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import { analyzePlan } from './analyze-schema';
+import { objectProblems } from './carry-objects';
 import type { ActivityDependencies } from './dependencies';
 import { controlConnection } from './plan-reading';
 import { planConnections, sourceSelection, targetTable } from './run-context';
@@ -39,6 +40,7 @@ export async function checkPlanLive(deps: ActivityDependencies, plan: Plan): Pro
     if (!found.some((problem) => problem.severity === 'error')) sound[name] = dataset;
   }
   await collect(problems, 'datasets', async () => { problems.push(...(await analyzePlan(deps, { ...plan, datasets: sound })).problems); });
+  await collect(problems, 'schema_objects', async () => { problems.push(...(await objectProblems(deps, { ...plan, datasets: sound }))); });
   for (const kind of ['integrity', 'business_rules'] as const) {
     for (const [name, check] of Object.entries(plan.checks[kind])) {
       for (const side of ['source', 'target'] as const) {

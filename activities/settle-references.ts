@@ -1,5 +1,6 @@
 import { MigrationError } from '../migration/errors';
 import type { RunRef, SettledReferences } from '../migration/protocol';
+import { finishObjects } from './carry-objects';
 import { sameTable, type TableName } from './connectors/postgres/sql';
 import type { ActivityDependencies } from './dependencies';
 import { takeDatasetFence, underFence, type DatasetFence } from './reconciliation/dataset-fence';
@@ -52,7 +53,8 @@ async function settle(deps: ActivityDependencies, input: { ref: RunRef; datasets
     await rebuildUnder(settling, stored);
   }
   for (const name of input.datasets) await restoreTriggers(settling, name);
-  return summary(settling);
+  const notCarried = await finishAllObjects(settling, signal);
+  return { ...(await summary(settling)), ...(notCarried.length > 0 && { notCarried }) };
 }
 
 async function openClosed(deps: ActivityDependencies, ref: RunRef, dataset: string): Promise<DatasetSides | null> {
@@ -182,6 +184,20 @@ async function restoreTriggers({ all, fences }: Settling, name: string): Promise
   const held = fences.get(name);
   if (!sides || !held) return;
   for (const stored of await ownTriggers(sides)) await rebuildDropped(sides.ctx.target, held, stored);
+}
+
+/** Views, triggers and the like that waited for the rows: once per target, under the fence of one of its datasets. */
+async function finishAllObjects({ all, chosen, fences }: Settling, signal: AbortSignal): Promise<string[]> {
+  const notCarried: string[] = [];
+  const finished = new Set<string>();
+  for (const name of chosen) {
+    const sides = all.get(name);
+    const held = fences.get(name);
+    if (!sides || !held || finished.has(sides.ctx.dataset.target.connection)) continue;
+    finished.add(sides.ctx.dataset.target.connection);
+    notCarried.push(...(await finishObjects(sides.ctx.target, held, new Set(all.keys()), signal)));
+  }
+  return notCarried;
 }
 
 async function summary({ all, chosen }: Settling): Promise<SettledReferences> {

@@ -2,6 +2,7 @@ import type { InventorySummary, Problem, RunRef } from '../migration/protocol';
 import { inventory, type InventoryTable } from './connectors/postgres/inventory';
 import { displayName, parseTableName, sameTable } from './connectors/postgres/sql';
 import { asPostgres } from './connectors/postgres/system';
+import { objectProblems } from './carry-objects';
 import type { ActivityDependencies } from './dependencies';
 import { withHeartbeat } from './heartbeat';
 import { loadRun } from './run-context';
@@ -9,6 +10,8 @@ import { updateUnderLease } from './stores/control-store';
 
 /** Tables left out of the plan that one message names. */
 const NAMED_MAX = 10;
+/** Objects not carried that one message names: the report names all. */
+const OBJECTS_NAMED_MAX = 50;
 
 /**
  * Takes stock of every source connection and keeps it in the control store, one row per connection; a later one replaces it.
@@ -45,6 +48,7 @@ async function takeStock(deps: ActivityDependencies, ref: RunRef): Promise<Inven
     }
     summary.problems.push(...leftBehind(connection, tables.filter((table) => !moved.has(table)), queries));
   }
+  summary.problems.push(...(await objectProblems(deps, plan, OBJECTS_NAMED_MAX)));
   return summary;
 }
 

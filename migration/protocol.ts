@@ -187,7 +187,8 @@ export interface StagedInput extends DatasetRef { segment: SegmentRef }
 
 export interface ClosedDataset { counts: Counts; movedToQuarantine: number; indexesBuilt: number }
 export interface RestoredObjects { restored: number; left: string[] }
-export interface SettledReferences { movedToQuarantine: number; foreignKeysBuilt: number }
+/** `notCarried`: objects of `schema_objects` that could not be made after the load, in words. */
+export interface SettledReferences { movedToQuarantine: number; foreignKeysBuilt: number; notCarried?: string[] }
 
 /** `code` is set where the problem is known under a code of its own, such as a system that cannot be reached. */
 export interface Problem { severity: 'error' | 'warning'; place: string; message: string; remedy?: string; code?: ErrorCode }

@@ -1,7 +1,7 @@
 /** What the one door between the command (`scripts/`) and the systems offers. Implemented in `door.ts`. */
 import type { Client } from '@temporalio/client';
 import type { Column } from '../migration/value';
-import type { Plan } from '../migration/plan/schema';
+import type { Plan, SchemaObjectsPlan } from '../migration/plan/schema';
 import type { Reason } from '../migration/batch';
 import type { Approval, CheckOutcome, CompareResult, Problem, Progress, BlockedStep, Phase, RunStatus, SkippedStep, StepResolution } from '../migration/protocol';
 
@@ -40,8 +40,16 @@ export interface InventoryTable {
   foreignKeys: { columns: string[]; schema: string; table: string; referencedColumns: string[] }[];
   rowsEstimate: number;
   bytes: number;
+  /** Why its rows cannot be moved at all; null when they can. */
+  obstacle: string | null;
 }
-export interface ConnectionInventory { connection: string; tables: InventoryTable[]; problems: Problem[] }
+export interface ConnectionInventory {
+  connection: string;
+  tables: InventoryTable[];
+  problems: Problem[];
+  /** What a plan that moves all tables could carry beside them, by the keys of `schema_objects`, and what nothing carries. */
+  objects: { carried: Partial<Record<keyof SchemaObjectsPlan, number>>; left: { what: string; name: string; reason: string }[] };
+}
 
 export interface PlanCheck {
   plan: Plan;

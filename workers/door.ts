@@ -5,6 +5,7 @@ import type { NativeConnection } from '@temporalio/worker';
 import { parse as parseYaml } from 'yaml';
 import { amendPlan, proposeAmendment } from '../activities/amend-plan';
 import { connectorFor } from '../activities/connectors/registry';
+import { carriableObjects } from '../activities/connectors/postgres/carried-objects';
 import { inventory } from '../activities/connectors/postgres/inventory';
 import { asPostgres } from '../activities/connectors/postgres/system';
 import type { ActivityDependencies } from '../activities/dependencies';
@@ -69,11 +70,14 @@ class OpenDoor implements Door {
   }
 
   async inventory(connection: string): Promise<ConnectionInventory> {
-    const tables = await asPostgres(this.deps.systems.open(connection)).use((client) => inventory(client));
+    const { tables, objects } = await asPostgres(this.deps.systems.open(connection)).use(async (client) => {
+      const found = await inventory(client);
+      return { tables: found, objects: await carriableObjects(client, found) };
+    });
     return {
-      connection,
-      tables: tables.map(({ schema, name, kind, columns, primaryKey, key, foreignKeys, rowsEstimate, bytes }) => ({
-        schema, table: name, kind, columns, primaryKey, key, rowsEstimate, bytes,
+      connection, objects,
+      tables: tables.map(({ schema, name, kind, columns, primaryKey, key, foreignKeys, rowsEstimate, bytes, obstacle }) => ({
+        schema, table: name, kind, columns, primaryKey, key, rowsEstimate, bytes, obstacle,
         foreignKeys: foreignKeys.map((fk) => ({ columns: fk.columns, schema: fk.refSchema, table: fk.refTable, referencedColumns: fk.refColumns })),
       })),
       problems: tables.flatMap((table) => table.problems.map((message) => ({ severity: 'warning' as const, place: `${table.schema}.${table.name}`, message }))),

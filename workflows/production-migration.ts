@@ -21,7 +21,7 @@ export async function productionMigration(input: ProductionInput): Promise<Produ
   const settled = await settle(input, steps, datasets, outcomes);
   return {
     datasets: outcomes, movedToQuarantine: settled?.movedToQuarantine ?? 0, foreignKeysBuilt: settled?.foreignKeysBuilt ?? 0,
-    skipped: skipped.map((dataset) => dataset.name), notRestored,
+    skipped: skipped.map((dataset) => dataset.name), notRestored: [...notRestored, ...(settled?.notCarried ?? [])],
   };
 }
 

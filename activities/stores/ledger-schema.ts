@@ -136,6 +136,20 @@ CREATE TABLE IF NOT EXISTS caravan.dropped_object (
   UNIQUE (migration, kind, table_schema, table_name, name)
 );
 
+-- What comes with the tables by option (views, triggers, ...): made, waiting for the rows of its datasets, or left out with the reason.
+CREATE TABLE IF NOT EXISTS caravan.schema_object (
+  migration text NOT NULL,
+  source text NOT NULL,
+  kind text NOT NULL,
+  name text NOT NULL,
+  ordinal int NOT NULL,
+  state text NOT NULL CHECK (state IN ('made', 'waiting', 'left')),
+  statements text[] NOT NULL,
+  datasets text[] NOT NULL,
+  reason text,
+  PRIMARY KEY (migration, source, kind, name)
+);
+
 -- In tables that hold rows of others. inserted: this migration brought the row; only such rows may be removed again, and only they can be extra.
 -- Where the target key does not follow from the source key every key that was merged is here: a second source row of the same key goes to quarantine.
 CREATE TABLE IF NOT EXISTS caravan.merged_key (

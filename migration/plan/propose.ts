@@ -1,6 +1,7 @@
 /** Writes a first plan from a live inventory: as short as the case allows, with a comment where a person must decide. */
 import { MigrationError } from '../errors';
 import { topological } from './order';
+import type { SchemaObjectsPlan } from './schema';
 
 /** One table as the inventory found it. */
 export interface InventoryTable {
@@ -16,7 +17,18 @@ export interface InventoryTable {
   problems: string[];
 }
 
-export interface Proposal { migration: string; source: string; target: string; tables: InventoryTable[] }
+/** What a plan will not bring to the target. `what` is a kind in words. */
+export interface LeftOut { what: string; name: string; reason: string }
+
+export interface Proposal {
+  migration: string;
+  source: string;
+  target: string;
+  tables: InventoryTable[];
+  /** How many objects of each kind `schema_objects` would carry, by its keys. */
+  objects?: Partial<Record<keyof SchemaObjectsPlan, number>>;
+  leftOut?: LeftOut[];
+}
 
 /** Column names that usually hold personal data. */
 const PERSONAL = /(^|_)(e_?mail|phone|mobile|fax|(first|last|full|maiden|middle|given|family)_?name|surname|user_?name|birth(_?(date|day))?|date_of_birth|dob|address(_?line)?_?\d?|street|zip(_?code)?|post(al)?_?code|ssn|social_security\w*|tax_?id|passport\w*|iban|bic|card_?(number|no)|credit_?card\w*|ip(_?addr(ess)?)?|gender|password\w*|geo_?location|latitude|longitude)($|_)/i;
@@ -25,7 +37,7 @@ const PERSONAL = /(^|_)(e_?mail|phone|mobile|fax|(first|last|full|maiden|middle|
  * YAML text of a plan for all tables, which `parsePlan` accepts as it is. Tables come in the order given; the same inventory gives the same text.
  * @throws MigrationError `OBJECT_MISSING` when there is no table.
  */
-export function proposePlan({ migration, source, target, tables }: Proposal): string {
+export function proposePlan({ migration, source, target, tables, objects = {}, leftOut = [] }: Proposal): string {
   if (tables.length === 0) throw new MigrationError('OBJECT_MISSING', `${source} holds no table that this user can see. Check the database in its address and the user's privileges.`);
   const names = datasetNames(tables);
   const waits = parents(tables, names);
@@ -36,8 +48,10 @@ export function proposePlan({ migration, source, target, tables }: Proposal): st
     '# Lines marked DECIDE need a person. Next: `caravan check` this file with --connect, then `caravan run`.',
     `migration: ${scalar(validName(migration, 'migration'))}`,
     'schema: create    # DECIDE: makes the target tables like the source\'s; `given` if they are there already',
+    ...schemaObjects(objects),
     'datasets:',
     ...tables.flatMap((table) => dataset(table, names, waits, source, target)),
+    ...notCarried(leftOut),
     '# DECIDE: what must hold for the business, on both sides. For example:',
     '# checks:',
     '#   business_rules:',
@@ -46,6 +60,30 @@ export function proposePlan({ migration, source, target, tables }: Proposal): st
     '# alerts: { notify: { webhook: ops } }',
     '',
   ].join('\n');
+}
+
+/** Switched on where the source has such objects: a database without its views and triggers is seldom what is meant. Roles often differ, so owners and grants are left to people. */
+function schemaObjects(objects: NonNullable<Proposal['objects']>): string[] {
+  const found = Object.entries(objects).filter(([, amount]) => amount > 0);
+  if (found.length === 0) return [];
+  return [
+    `schema_objects:    # DECIDE: what comes with the tables; \`owners: true\` and \`grants: true\` need the same roles in the target`,
+    ...found.map(([kind, amount]) => `  ${kind}: true    # ${count(amount)}`),
+  ];
+}
+
+/** By name: whoever reads the plan knows what will be missing. */
+function notCarried(leftOut: readonly LeftOut[]): string[] {
+  if (leftOut.length === 0) return [];
+  const groups = new Map<string, string[]>();
+  for (const { what, name, reason } of leftOut) {
+    const title = `${what}: ${reason}`;
+    groups.set(title, [...(groups.get(title) ?? []), name]);
+  }
+  return [
+    '# DECIDE: the target does not get these. What is needed is made there by other means:',
+    ...[...groups].flatMap(([title, names]) => [`#   ${comment(title)}`, ...names.map((name) => `#     ${comment(name)}`)]),
+  ];
 }
 
 function dataset(table: InventoryTable, names: Map<string, string>, waits: Map<string, Waits>, source: string, target: string): string[] {

@@ -108,6 +108,21 @@ const checksSchema = z
   })
   .describe('What is proved before and after.');
 
+const schemaObjectsSchema = z
+  .strictObject({
+    functions: z.boolean().default(false).describe('Functions and procedures of the schemas that move. Those that carried objects need come anyway.'),
+    views: z.boolean().default(false).describe('Views.'),
+    materialized_views: z.boolean().default(false).describe('Materialized views with their indexes; filled after the load.'),
+    rules: z.boolean().default(false).describe('Rewrite rules; made after the load.'),
+    triggers: z.boolean().default(false).describe('Triggers; made after the load, so that they do not fire in it.'),
+    policies: z.boolean().default(false).describe('Row security and its policies; set after the load. Roles that the target lacks are named.'),
+    owners: z.boolean().default(false).describe('Owners of tables and of what is carried here, where the target has the role.'),
+    grants: z.boolean().default(false).describe('Privileges on tables and on what is carried here, where the target has the role.'),
+  })
+  .describe('What the target gets of the source\'s schema beyond tables and what these need. Only what leans on nothing but moved, unrenamed tables and other carried objects; the rest is named, with the reason, before the run.');
+/** A plan's `schema_objects` with every default applied. */
+export type SchemaObjectsPlan = z.output<typeof schemaObjectsSchema>;
+
 export const planSchema = z
   .strictObject({
     migration: name.describe('Name of the migration: its identity everywhere.'),
@@ -121,6 +136,7 @@ export const planSchema = z
     compliance: z.array(z.string()).default([]).describe('Regimes that apply, for the report.'),
     control: name.optional().describe('PostgreSQL connection of the control store. Default: the only target.'),
     schema: z.enum(['create', 'given']).default('given').describe('`create`: make the target tables from the source. `given`: use the tables that are there.'),
+    schema_objects: schemaObjectsSchema.prefault({}),
     groups: z.record(name, z.strictObject({ gate: name.optional().describe('Approval that opens the group.'), after: z.array(name).default([]).describe('Groups that must be finished before this one starts.') })).default({}).describe('Sets of datasets that move together (`phased`).'),
     gates: z.array(name).default([]).describe('Approvals needed before production starts.'),
     datasets: z.record(name, datasetSchema).refine((datasets) => Object.keys(datasets).length > 0, 'needs at least one dataset').describe('What moves.'),

@@ -27,7 +27,11 @@ async function init(session: Session, options: InitOptions): Promise<number> {
   const migration = options.name ?? `${source}-to-${target}`;
   // The target is only asked whether it is there: a wrong name or password should show now.
   const [inventory] = await Promise.all([door.inventory(source), door.inventory(target)]);
-  const text = proposePlan({ migration, source, target, tables: inventory.tables.map((table) => proposed(table, inventory)) });
+  const stored = inventory.tables.filter(({ kind }) => kind === 'table' || kind === 'partitioned');
+  const movable = stored.filter(({ obstacle }) => obstacle === null);
+  const stuck = stored.flatMap(({ schema, table, obstacle }) => (obstacle === null ? [] : [{ what: 'table', name: `${schema}.${table}`, reason: obstacle }]));
+  const leftOut = [...stuck, ...inventory.objects.left];
+  const text = proposePlan({ migration, source, target, tables: movable.map((table) => proposed(table, inventory)), objects: inventory.objects.carried, leftOut });
   if (output) writeFileSync(output, text, { flag: options.force ? 'w' : 'wx' });
   session.printJson({ migration, file: output ?? null, tables: inventory.tables.length, problems: inventory.problems, ...(output ? {} : { plan: text }) });
   if (!output) {
@@ -50,7 +54,6 @@ type ProposedTable = Parameters<typeof proposePlan>[0]['tables'][number];
 
 function proposed(table: InventoryTable, inventory: ConnectionInventory): ProposedTable {
   const full = `${table.schema}.${table.table}`;
-  const ends = [full, `.${table.table}`, ...(table.schema === 'public' ? [table.table] : [])];
   return {
     schema: table.schema,
     name: table.table,
@@ -59,6 +62,7 @@ function proposed(table: InventoryTable, inventory: ConnectionInventory): Propos
     columns: table.columns.map(({ name, type, nullable }) => ({ name, type, nullable })),
     key: table.key,
     foreignKeys: table.foreignKeys.map((one) => ({ columns: one.columns, refSchema: one.schema, refTable: one.table })),
-    problems: inventory.problems.filter(({ place }) => ends.some((end) => place === end || place.endsWith(end))).map(({ message }) => message),
+    // The plan says by itself what a missing key means.
+    problems: inventory.problems.filter(({ place, message }) => place === full && !message.startsWith('has no usable key')).map(({ message }) => message),
   };
 }

@@ -139,7 +139,7 @@ describe('schema: create', () => {
     const named = made.leftOut.map(({ dataset, what, name }) => `${dataset}: ${what} ${name}`).sort();
     expect(named).toEqual([
       'events: partitioning events', 'orders: foreign key orders_region_fkey', 'users: constraint hidden', 'users: constraint users_created_check', 'users: default created',
-      'users: index users_created', 'users: index users_secret', 'users: trigger watch',
+      'users: index users_created', 'users: index users_secret',
     ]);
   });
 

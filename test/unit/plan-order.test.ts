@@ -117,6 +117,15 @@ datasets:
     expect(Object.keys(parsePlan(text).plan.datasets)).toEqual(['users', 'orders', 'items', 'log']);
   });
 
+  test('switches on what the source has beside tables, and names what the target will not get', () => {
+    const text = proposePlan({
+      migration: 'shop', source: 'legacy_db', target: 'new_db', tables: [table('users')], objects: { views: 2, triggers: 0, policies: 1 },
+      leftOut: [{ what: 'function', name: 'public.low()', reason: 'it is written in C' }, { what: 'function', name: 'public.hi\nthere()', reason: 'it is written in C' }],
+    });
+    expect(parsePlan(text).plan.schema_objects).toMatchObject({ views: true, policies: true, triggers: false, owners: false, grants: false });
+    expect(text).toContain('#   function: it is written in C\n#     public.low()\n#     public.hi there()\n');
+  });
+
   test('parses whatever the tables are called and however they refer to each other', () => {
     const name = fc.oneof(fc.string({ minLength: 1, maxLength: 70, unit: 'grapheme' }), fc.constantFrom('true', 'null', 'on', '1a', 'a.b', 'a"b', 'Straße', '__proto__', 'constructor', 'x\ny', '#x', 'ungrouped')).filter((text) => !text.includes('\0'));
     const tables = fc.uniqueArray(fc.tuple(fc.constantFrom('public', 'crm', 'my schema'), name, name), { minLength: 1, maxLength: 8, selector: ([schema, table_]) => `${schema}\n${table_}` });

@@ -28,6 +28,8 @@ export interface InventoryTable {
   policies: string[];
   /** What stands in the way of copying this table, one sentence each. */
   problems: string[];
+  /** Why its rows cannot be moved by this connection at all; null when they can. */
+  obstacle: string | null;
 }
 
 /** All tables and views of the users' schemas, or of the schemas named, ordered by name. Partitions are part of their root. */
@@ -38,6 +40,7 @@ export function inventory(client: ClientBase, schemas: string[] | null = null): 
     const columns = groupByTable(await readColumns(client, oids));
     const keys = groupByTable(await readKeys(client, oids));
     const details = groupByTable(await readDetails(client, oids));
+    const foreignTypes = groupByTable(await readCompiledTypes(client, oids));
     const tables: InventoryTable[] = [];
     for (const relation of relations) {
       const own = columns.get(relation.oid) ?? [];
@@ -58,17 +61,50 @@ export function inventory(client: ClientBase, schemas: string[] | null = null): 
         triggers: detail?.triggers ?? [],
         policies: detail?.policies ?? [],
         problems: problemsOf(relation, own, key),
+        obstacle: obstacleOf(relation, foreignTypes.get(relation.oid)?.[0]),
       });
     }
     return tables;
   });
 }
 
-/** Views are never counted: they may cost anything. */
+/** Views are never counted: they may cost anything, or not be filled. */
 async function countable(client: ClientBase, relation: Relation): Promise<number> {
   if (relation.kind === 'view' || relation.kind === 'foreign') return 0;
-  if (!relation.readable) return relation.analysedRows ?? 0;
+  if (!relation.readable || relation.kind === 'materialized_view') return relation.analysedRows ?? 0;
   return rowsOf(client, relation);
+}
+
+function obstacleOf(relation: Relation, compiled: CompiledType | undefined): string | null {
+  if (relation.kind === 'foreign') return 'its rows live on another server; use a connection to that server';
+  if (relation.foreignLeaves) return 'it has foreign partitions, whose rows live on another server';
+  return compiled ? `column ${compiled.column} has the type ${compiled.type}, which compiled code of the server defines; create the type in the target first` : null;
+}
+
+interface CompiledType { table: number; column: string; type: string }
+
+/** Columns whose type, or a part of it, is a base type that no extension brings: no SQL makes it again. */
+function readCompiledTypes(client: ClientBase, oids: number[]): Promise<CompiledType[]> {
+  return readRows<CompiledType>(
+    client,
+    `WITH RECURSIVE parts(root, oid, depth) AS (
+       SELECT DISTINCT a.atttypid, a.atttypid, 0 FROM pg_catalog.pg_attribute a WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
+       UNION
+       SELECT parts.root, below.oid, parts.depth + 1 FROM parts JOIN pg_catalog.pg_type t ON t.oid = parts.oid
+       CROSS JOIN LATERAL (
+         SELECT t.typelem AS oid WHERE t.typcategory = 'A' AND t.typelem <> 0
+         UNION ALL SELECT t.typbasetype WHERE t.typtype = 'd'
+         UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+         UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid
+       ) below WHERE parts.depth < 16 AND below.oid >= 16384
+     )
+     SELECT a.attrelid::int8 AS "table", a.attname AS column, pg_catalog.format_type(t.oid, NULL) AS type
+     FROM parts JOIN pg_catalog.pg_type t ON t.oid = parts.oid JOIN pg_catalog.pg_attribute a ON a.atttypid = parts.root AND a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE t.typtype = 'b' AND t.typcategory <> 'A'
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.classid = 'pg_catalog.pg_type'::regclass AND x.objid = t.oid AND x.deptype = 'e')
+     ORDER BY a.attrelid, a.attnum`,
+    [oids],
+  );
 }
 
 function problemsOf(relation: Relation, columns: CatalogColumn[], key: string[] | null): string[] {

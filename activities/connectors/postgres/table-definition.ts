@@ -132,12 +132,7 @@ const FOREIGN_KEYS = `
   ORDER BY f.conname`;
 
 const LEFT_OUT = `
-  SELECT 'trigger' AS what, g.tgname::text AS name, 'triggers hold logic of the old system; create it yourself if the new one needs it' AS reason
-    FROM pg_catalog.pg_trigger g WHERE g.tgrelid = $1 AND NOT g.tgisinternal
-  UNION ALL SELECT 'policy', p.polname::text, 'row security is a decision of the new system' FROM pg_catalog.pg_policy p WHERE p.polrelid = $1
-  UNION ALL SELECT 'row security', c.relname::text, 'row security is a decision of the new system' FROM pg_catalog.pg_class c WHERE c.oid = $1 AND c.relrowsecurity
-  UNION ALL SELECT 'rule', r.rulename::text, 'rewrite rules are not carried' FROM pg_catalog.pg_rewrite r WHERE r.ev_class = $1 AND r.rulename <> '_RETURN'
-  UNION ALL SELECT 'partitioning', c.relname::text, 'the table is created as one plain table; create it partitioned yourself and use schema: given to keep partitions'
+  SELECT 'partitioning' AS what, c.relname::text AS name, 'the table is created as one plain table; create it partitioned yourself and use schema: given to keep partitions' AS reason
     FROM pg_catalog.pg_class c WHERE c.oid = $1 AND c.relkind = 'p'
   UNION ALL SELECT 'inheritance', c.relname::text, 'the table is created with its inherited columns, but on its own'
     FROM pg_catalog.pg_class c WHERE c.oid = $1 AND NOT c.relispartition AND EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid)
