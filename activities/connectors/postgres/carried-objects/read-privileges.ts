@@ -11,6 +11,7 @@ const GRANTS = (acl: string, owner: string, column: string): string =>
   `SELECT json_build_object('role', CASE WHEN g.grantee = 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(g.grantee) END, 'privilege', g.privilege_type, 'grantable', g.is_grantable, 'column', ${column}) AS one
      FROM pg_catalog.aclexplode(${acl}) g WHERE g.grantee <> ${owner}`;
 
+// What everybody may in schema public is as the server made it.
 const OWNED = `
   SELECT 'relation' AS class, c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, '' AS signature, pg_catalog.pg_get_userbyid(c.relowner) AS owner, c.relowner = u.oid AS mine, false AS "publicRevoked",
       (SELECT coalesce(json_agg(every.one), '[]'::json) FROM (${GRANTS('c.relacl', 'c.relowner', 'NULL::text')} UNION ALL
@@ -23,7 +24,7 @@ const OWNED = `
       (SELECT coalesce(json_agg(every.one), '[]'::json) FROM (${GRANTS('p.proacl', 'p.proowner', 'NULL::text')}) every), NULL
     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace CROSS JOIN me u WHERE ${USER_SCHEMAS}
   UNION ALL SELECT 'schema', n.oid::int8, n.nspname, n.nspname, '', pg_catalog.pg_get_userbyid(n.nspowner), n.nspowner = u.oid OR n.nspname = 'public', false,
-      (SELECT coalesce(json_agg(every.one), '[]'::json) FROM (${GRANTS('n.nspacl', 'n.nspowner', 'NULL::text')}) every), NULL
+      (SELECT coalesce(json_agg(every.one), '[]'::json) FROM (${GRANTS('n.nspacl', 'n.nspowner', 'NULL::text')} AND NOT (n.nspname = 'public' AND g.grantee = 0)) every), NULL
     FROM pg_catalog.pg_namespace n CROSS JOIN me u WHERE ${USER_SCHEMAS}`;
 
 /**
