@@ -2,6 +2,8 @@ import { closeDataset } from '../../activities/close-dataset';
 import { settleReferences } from '../../activities/settle-references';
 import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
 
+jest.setTimeout(60_000);
+
 const plan = (datasets: object, more: object = {}): object => ({ migration: 'shop', schema: 'create', datasets, ...more });
 const sides = (table: string, more: object = {}): object => ({ source: { connection: 'legacy', table }, target: { connection: 'new', table }, ...more });
 
