@@ -3,8 +3,8 @@ import { noCounts } from '../migration/accounting';
 import { MigrationError } from '../migration/errors';
 import type { SliceInput, SliceResult } from '../migration/protocol';
 import { toMigrationError } from './connectors/postgres/errors';
+import { ownRowsOf } from './connectors/postgres/catalog';
 import { emptyTable } from './connectors/postgres/sink';
-import { qualified } from './connectors/postgres/sql';
 import { copySlice, type SliceProgress } from './copy-split';
 import { openPipeline, openWriter, type Pipeline } from './dataset-pipeline';
 import type { ActivityDependencies } from './dependencies';
@@ -41,7 +41,7 @@ async function startGeneration({ context, ledger }: Pipeline): Promise<number | 
     if (checkpoint.done) return null;
     if (checkpoint.commitNo === 0) return id.generation;
     await client.query('BEGIN');
-    await discardGeneration(client, id, qualified({ schema: context.targetTable.schema, name: context.targetTable.table }));
+    await discardGeneration(client, id, await ownRowsOf(client, { schema: context.targetTable.schema, name: context.targetTable.table }));
     await client.query('COMMIT');
     return id.generation + 1;
   } catch (error) {

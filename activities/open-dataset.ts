@@ -4,8 +4,9 @@ import type { DatasetRef, OpenedDataset } from '../migration/protocol';
 import type { SplitBounds } from '../migration/split';
 import { toMigrationError } from './connectors/postgres/errors';
 import { PostgresSource } from './connectors/postgres/source';
-import { qualified, type TableName } from './connectors/postgres/sql';
+import type { TableName } from './connectors/postgres/sql';
 import { disableTriggers, dropForLoad, type DroppedObject } from './connectors/postgres/target-objects';
+import { ownRowsOf } from './connectors/postgres/catalog';
 import { emptyTable } from './connectors/postgres/sink';
 import { openMapping, storeShape, type DatasetMapping } from './dataset-mapping';
 import type { ActivityDependencies } from './dependencies';
@@ -74,7 +75,7 @@ async function enterLedger(deps: ActivityDependencies, context: DatasetContext, 
   return context.target.transaction(async (client) => {
     // A worker that stalls in here would hold the table against the retry: the server ends its transaction before the retry gives up.
     await client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; SET LOCAL idle_in_transaction_session_timeout = ${LOCK_TIMEOUT_MS / 2}`);
-    await client.query(`LOCK TABLE ${qualified(table)} IN SHARE ROW EXCLUSIVE MODE`);
+    await client.query(`LOCK TABLE ${await ownRowsOf(client, table)} IN SHARE ROW EXCLUSIVE MODE`);
     const other = await loadDatasetRow(client, ref.migration, name);
     if (other) return other;
     await markOwned(client, context, table);
@@ -122,7 +123,7 @@ async function markOwned(client: ClientBase, { ref, name }: DatasetContext, tabl
 
 /** The table's state under the lock: {empty, foreign rows} x {on_conflict, on_existing}. */
 async function decideBase(client: ClientBase, { dataset, name }: DatasetContext, table: TableName): Promise<'empty' | 'foreign' | 'replaced'> {
-  const { rows } = await client.query<{ filled: boolean }>(`SELECT EXISTS (SELECT FROM ${qualified(table)}) AS filled`);
+  const { rows } = await client.query<{ filled: boolean }>(`SELECT EXISTS (SELECT FROM ${await ownRowsOf(client, table)}) AS filled`);
   if (rows[0]?.filled !== true) return 'empty';
   const { on_conflict: onConflict, on_existing: onExisting } = dataset.target;
   if (onExisting === 'replace') return 'replaced';

@@ -2,8 +2,7 @@ import type { ClientBase } from 'pg';
 import type { Rejection } from '../../migration/batch';
 import type { Column, Value } from '../../migration/value';
 import type { KeyText } from '../../migration/split';
-import { findRelation } from '../connectors/postgres/catalog';
-import { qualified } from '../connectors/postgres/sql';
+import { ownRowsOf } from '../connectors/postgres/catalog';
 import { textToValue, valueToText } from '../connectors/postgres/values-codec';
 import type { DatasetContext } from '../run-context';
 import type { DatasetRow } from '../stores/ledger';
@@ -53,7 +52,5 @@ export function targetKeyText(sides: DatasetSides, content: readonly (string | n
 
 /** The target table as a FROM item: parents of INHERITS trees without their children. */
 export async function targetFrom(client: ClientBase, sides: Pick<DatasetSides, 'ctx'>): Promise<string> {
-  const table = { schema: sides.ctx.targetTable.schema, name: sides.ctx.targetTable.table };
-  const relation = await findRelation(client, table);
-  return `${relation?.hasChildren ? 'ONLY ' : ''}${qualified(table)}`;
+  return ownRowsOf(client, { schema: sides.ctx.targetTable.schema, name: sides.ctx.targetTable.table });
 }

@@ -1,7 +1,8 @@
 import type { Client, ClientBase } from 'pg';
 import { MigrationError } from '../../migration/errors';
+import { ownRowsOf } from '../connectors/postgres/catalog';
 import type { DroppedObject } from '../connectors/postgres/dropped-object';
-import { displayName, qualified, quoteIdent, quoteLiteral, type TableName } from '../connectors/postgres/sql';
+import { displayName, quoteIdent, quoteLiteral, type TableName } from '../connectors/postgres/sql';
 import { underFence, type DatasetFence } from './dataset-fence';
 import { targetFrom, type DatasetSides } from './dataset-sides';
 import { moveToQuarantine, placeColumns, type PlacedRow } from './row-mover';
@@ -76,7 +77,7 @@ async function collectOrphans(client: ClientBase, reference: Reference): Promise
     `CREATE TEMP TABLE caravan_orphans ON COMMIT DROP AS
      SELECT row_number() OVER () AS n, ${placeColumns(child)}, ${inQuarantine(reference)} AS parent_quarantined
      FROM ${await targetFrom(client, child)} t
-     WHERE ${matchFull ? `NOT (${set})` : set} AND NOT EXISTS (SELECT FROM ${qualified(parent)} p WHERE ${same})`);
+     WHERE ${matchFull ? `NOT (${set})` : set} AND NOT EXISTS (SELECT FROM ${await ownRowsOf(client, parent)} p WHERE ${same})`);
 }
 
 /** Whether quarantine holds a row of the parent's dataset with these values, by what the source called the columns. */

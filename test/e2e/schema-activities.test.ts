@@ -7,6 +7,8 @@ jest.setTimeout(60_000);
 const plan = (datasets: object, more: object = {}): object => ({ migration: 'shop', schema: 'create', datasets, ...more });
 const sides = (table: string, more: object = {}): object => ({ source: { connection: 'legacy', table }, target: { connection: 'new', table }, ...more });
 
+jest.setTimeout(60_000);
+
 let run: ActivitiesRun;
 
 beforeAll(async () => {

@@ -47,7 +47,7 @@ describe('describe', () => {
     expect(columns).toEqual([
       { name: 'id', kind: 'integer', type: 'bigint', nullable: false, wireType: 20, typeModifier: -1 },
       { name: 'code', kind: 'text', type: 'character varying(12)', nullable: false, wireType: 1043, typeModifier: 16 },
-      { name: 'mail', kind: 'text', type: 'public.email', nullable: true, typeModifier: -1 },
+      { name: 'mail', kind: 'text', type: 'public.email', nullable: true, baseType: 'text', typeModifier: -1 },
       { name: 'feeling', kind: 'opaque', type: 'public.mood', nullable: true, typeModifier: -1 },
       { name: 'moods', kind: 'opaque', type: 'public.mood[]', nullable: true, typeModifier: -1 },
       { name: 'tags', kind: 'opaque', type: 'integer[]', nullable: true, wireType: 1007, typeModifier: -1 },
@@ -55,7 +55,7 @@ describe('describe', () => {
       { name: 'made', kind: 'instant', type: 'timestamp(3) with time zone', nullable: true, hasDefault: true, wireType: 1184, typeModifier: 3 },
       { name: 'twice', kind: 'integer', type: 'bigint', nullable: true, computed: true, wireType: 20, typeModifier: -1 },
       { name: 'serial_no', kind: 'integer', type: 'integer', nullable: false, hasDefault: true, identity: 'always', wireType: 23, typeModifier: -1 },
-      { name: 'about', kind: 'opaque', type: 'regclass', nullable: true, typeModifier: -1 },
+      { name: 'about', kind: 'opaque', type: 'regclass', nullable: true, namesObjects: true, typeModifier: -1 },
     ]);
   });
 

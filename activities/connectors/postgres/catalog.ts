@@ -3,7 +3,7 @@ import { closest, distance } from 'fastest-levenshtein';
 import { MigrationError } from '../../../migration/errors';
 import type { Column } from '../../../migration/value';
 import { typeTraits, type TypeFacts } from './kinds';
-import { displayName, type TableName } from './sql';
+import { displayName, qualified, type TableName } from './sql';
 
 /** Rows as JSON made by the server: the same whatever type parsers the connection has. 64-bit values a caller needs exactly must be cast to text. */
 export async function readRows<T>(client: ClientBase, sql: string, parameters: unknown[] = []): Promise<T[]> {
@@ -77,6 +77,12 @@ export const USER_SCHEMAS = `n.nspname NOT LIKE 'pg\\_%' AND n.nspname NOT IN ('
 export async function findRelation(client: ClientBase, table: TableName): Promise<Relation | null> {
   const [relation] = await readRows<Relation>(client, `${RELATIONS} AND n.nspname = $1 AND c.relname = $2`, [table.schema, table.name]);
   return relation ?? null;
+}
+
+/** A table in FROM, LOCK and TRUNCATE without those that inherit from it; a partitioned one with its partitions. */
+export async function ownRowsOf(client: ClientBase, table: TableName): Promise<string> {
+  const relation = await findRelation(client, table);
+  return `${relation?.hasChildren ? 'ONLY ' : ''}${qualified(table)}`;
 }
 
 /** Everything that can be a dataset, partitions left out; in the schemas named, or in all of the users'. */

@@ -1,15 +1,21 @@
 import type { ClientBase } from 'pg';
 import { MigrationError } from '../../../migration/errors';
+import { createTable, finishTable, renameColumns } from './build-table';
+import type { Building } from './building';
 import { findRelation, requireRelation, serverMajor, withEmptySearchPath, type Relation } from './catalog';
-import { attempt, createDependencies, createSchemaIfMissing } from './create-dependencies';
-import { createForeignKeys } from './create-foreign-keys';
+import { NeededObjects } from './create-dependencies';
+import { createForeignKeys, type Place } from './create-foreign-keys';
 import type { CreateRequest } from './create-request';
-import { buildTable, planTable, type TablePlan } from './create-table';
+import { planTable, withPlannedPartitions, type TablePlan, type TableToMake } from './create-table';
+import { replaceMissingTypes } from './created-columns';
+import { CreatedSchemas } from './created-schemas';
+import { readClosure } from './dependency-closure';
 import { describe } from './describe';
 import type { DroppedObject } from './dropped-object';
+import { parentsInTarget } from './inherited-tables';
 import { compareWithExisting } from './schema-difference';
-import { columnList, displayName, sameTable, type TableName } from './sql';
-import { readTableDefinition, type LeftOut, type TableDefinition } from './table-definition';
+import { columnList, displayName, qualified, type TableName } from './sql';
+import { readTableDefinitions, type LeftOut, type TableDefinition } from './table-definition';
 import { dropForLoad } from './target-objects';
 
 export type { CreateRequest } from './create-request';
@@ -25,58 +31,127 @@ export interface CreatedTables {
 }
 
 /**
- * Makes target tables as their sources are: columns, exact types, defaults, generated columns, identities and owned sequences, keys, checks, comments;
- * with the enums, domains, functions and extensions that they need. A table is first built with the source's names and then renamed,
- * so that the server rewrites every expression itself. Repeatable: equal tables are left alone.
+ * Makes target tables as their sources are: columns, exact types, defaults, generated columns, identities and owned sequences, keys, checks, indexes,
+ * partitions, inheritance, comments; with the types, functions, operators and extensions that they need. A table is first built with the source's names
+ * and then renamed, so that the server rewrites every expression itself. Repeatable: equal tables are left alone.
  * Run it in one transaction of the target (`source` may be in any state) and record `created` and `deferred` in it.
- * @throws MigrationError `OBJECT_MISSING` (source), `MAPPING_INVALID` (another table has the name; the message lists the differences), `PRIVILEGE_MISSING`.
+ * @throws MigrationError `OBJECT_MISSING` (source), `MAPPING_INVALID` (another table or type has the name; the message lists the differences), `PRIVILEGE_MISSING`.
  */
-export async function createTables(source: ClientBase, target: ClientBase, requests: CreateRequest[]): Promise<CreatedTables> {
-  return withEmptySearchPath(target, async () => {
-    const result: CreatedTables = { created: [], existing: [], deferred: [], leftOut: [] };
-    const built: { request: CreateRequest; definition: TableDefinition }[] = [];
-    const major = await serverMajor(target);
-    for (const request of requests) {
-      if (request.given) continue;
-      const place = `dataset ${request.dataset}`;
-      const definition = await definitionOf(source, request, place);
-      const plan = planTable(definition, request, major);
-      const existing = await findRelation(target, request.target);
-      if (existing) {
-        await refuseDifferent(target, existing, plan, place);
-        result.existing.push(request.target);
-        continue;
-      }
-      const note = (items: LeftOut[]): void => { for (const item of items) result.leftOut.push({ ...item, dataset: request.dataset }); };
-      await createSchemaIfMissing(target, request.target.schema);
-      if (definition.oid !== 0) note(await withEmptySearchPath(source, () => createDependencies(source, target, definition.oid, plan.unneededTypes)));
-      note(definition.leftOut);
-      note(await buildTable(target, plan, (sql) => attempt(target, sql)));
-      result.created.push({ dataset: request.dataset, table: request.target });
-      built.push({ request, definition });
-    }
-    for (const { request, definition } of built) {
-      for (const item of await createForeignKeys(target, request, definition, requests)) result.leftOut.push({ ...item, dataset: request.dataset });
-    }
-    const loading = requests.map((request) => request.target);
-    for (const { request } of built) {
-      const options = { loading, ...(request.arbiter && { arbiter: request.arbiter }) };
-      for (const object of await dropForLoad(target, request.target, options)) {
-        // A foreign key is dropped with whichever of its tables comes first, but belongs to the one that holds it.
-        const holder = requests.find((other) => sameTable(other.target, { schema: object.schema, name: object.table })) ?? request;
-        result.deferred.push({ dataset: holder.dataset, object });
-      }
-    }
-    return result;
-  });
+export function createTables(source: ClientBase, target: ClientBase, requests: CreateRequest[]): Promise<CreatedTables> {
+  return withEmptySearchPath(target, () => withEmptySearchPath(source, () => new SchemaCreation(source, target, requests).run()));
 }
 
-async function definitionOf(source: ClientBase, request: CreateRequest, place: string): Promise<TableDefinition> {
-  if ('query' in request.source) return definitionOfQuery(source, request.source, place);
-  const relation = await requireRelation(source, request.source.table, place);
+class SchemaCreation {
+  private readonly result: CreatedTables = { created: [], existing: [], deferred: [], leftOut: [] };
+  private readonly places = new Map<string, Place>();
+
+  constructor(private readonly source: ClientBase, private readonly target: ClientBase, private readonly requests: CreateRequest[]) {}
+
+  async run(): Promise<CreatedTables> {
+    const { source, target } = this;
+    const major = await serverMajor(target);
+    const planned = await this.plan(major);
+    const schemas = await CreatedSchemas.over(source, target);
+    const building: Building = { client: target, major, schemas, sequences: new Map(), indexNames: new Map() };
+    const made = await this.createAll(building, await this.withoutExisting(planned));
+    for (const { request, plan, parents } of made) this.note(request.dataset, await finishTable(building, plan, parents.length > 0));
+    for (const { plan } of made) await renameColumns(building, plan);
+    for (const { request, plan } of made) {
+      for (const one of withPlannedPartitions(plan)) {
+        const place = { source: one.source, target: one.target, request };
+        this.note(request.dataset, await createForeignKeys(target, place, one.source.foreignKeys, (table) => this.places.get(qualified(table)), major));
+      }
+      this.result.created.push({ dataset: request.dataset, table: request.target });
+    }
+    await this.clearForLoad(made);
+    const order = this.requests.map(({ dataset }) => dataset);
+    this.result.created.sort((a, b) => order.indexOf(a.dataset) - order.indexOf(b.dataset));
+    return this.result;
+  }
+
+  /** All tables of the requests but the given ones; places of all. */
+  private async plan(major: number): Promise<TableToMake[]> {
+    const relations = new Map<CreateRequest, Relation>();
+    for (const request of this.requests) {
+      if ('query' in request.source) continue;
+      if (request.given) this.places.set(qualified(request.source.table), { source: request.source.table, target: request.target, request });
+      else relations.set(request, await sourceRelation(this.source, request.source.table, `dataset ${request.dataset}`));
+    }
+    const definitions = await readTableDefinitions(this.source, [...relations.values()].map(({ oid }) => oid));
+    const planned: TableToMake[] = [];
+    for (const request of this.requests) {
+      if (request.given) continue;
+      const relation = relations.get(request);
+      const definition = relation ? definitions.get(relation.oid) : await definitionOfQuery(this.source, request);
+      if (!definition) throw new MigrationError('INTERNAL', `dataset ${request.dataset}: its table was not found again`);
+      const plan = planTable(relation && isView(relation) ? { ...definition, leftOut: [] } : definition, request, major);
+      planned.push({ request, plan });
+      if (relation) for (const one of withPlannedPartitions(plan)) this.places.set(qualified(one.source), { source: one.source, target: one.target, request });
+    }
+    return planned;
+  }
+
+  private async withoutExisting(planned: TableToMake[]): Promise<TableToMake[]> {
+    const missing: TableToMake[] = [];
+    for (const one of planned) {
+      const existing = await findRelation(this.target, one.request.target);
+      if (!existing) {
+        missing.push(one);
+        continue;
+      }
+      await replaceMissingTypes(this.target, one.plan);
+      await refuseDifferent(this.target, existing, one.plan, `dataset ${one.request.dataset}`);
+      this.result.existing.push(one.request.target);
+    }
+    return missing;
+  }
+
+  /** Tables with their columns, in an order in which each finds what it needs. */
+  private async createAll(building: Building, missing: TableToMake[]): Promise<(TableToMake & { parents: TableName[] })[]> {
+    if (missing.length === 0) return [];
+    const { source, target } = this;
+    const roots = missing.flatMap(({ plan }) => withPlannedPartitions(plan).map((one) => ({ oid: one.source.oid, unneeded: one.unneededTypes })));
+    const typesOfQueries = missing.filter(({ plan }) => plan.source.oid === 0).flatMap(({ plan }) => plan.columns.map(({ type }) => type));
+    const closure = await readClosure(source, roots.filter(({ oid }) => oid !== 0), typesOfQueries);
+    const needed = await NeededObjects.prepare(source, target, building.schemas, closure, building.major);
+    await needed.settle();
+    const ordered = [...missing].sort((a, b) => closure.tables.indexOf(a.plan.source.oid) - closure.tables.indexOf(b.plan.source.oid));
+    const made: (TableToMake & { parents: TableName[] })[] = [];
+    for (const one of ordered) {
+      const { dataset } = one.request;
+      for (const plan of withPlannedPartitions(one.plan)) this.note(dataset, await replaceMissingTypes(target, plan, { source, missingExtensions: needed.missingExtensions, place: `dataset ${dataset}` }));
+      const { parents, leftOut } = parentsInTarget(one, made, (table) => this.places.get(qualified(table)));
+      this.note(dataset, leftOut);
+      this.note(dataset, await createTable(building, one.plan, parents));
+      made.push({ ...one, parents });
+      await needed.settle();
+    }
+    await needed.finish();
+    if (made[0]) this.note(made[0].request.dataset, needed.leftOut);
+    return made;
+  }
+
+  private async clearForLoad(made: TableToMake[]): Promise<void> {
+    const loading = this.requests.map((request) => request.target);
+    for (const { request } of [...made].sort((a, b) => this.requests.indexOf(a.request) - this.requests.indexOf(b.request))) {
+      const options = { loading, ...(request.arbiter && { arbiter: request.arbiter }) };
+      for (const object of await dropForLoad(this.target, request.target, options)) {
+        // A foreign key is dropped with whichever of its tables comes first, but belongs to the one that holds it.
+        const holder = [...this.places.values()].find((place) => qualified(place.target) === qualified({ schema: object.schema, name: object.table }))?.request ?? request;
+        this.result.deferred.push({ dataset: holder.dataset, object });
+      }
+    }
+  }
+
+  private note(dataset: string, items: LeftOut[]): void {
+    for (const item of items) this.result.leftOut.push({ ...item, dataset });
+  }
+}
+
+async function sourceRelation(source: ClientBase, table: TableName, place: string): Promise<Relation> {
+  const relation = await requireRelation(source, table, place);
   if (relation.kind === 'foreign') throw new MigrationError('MAPPING_INVALID', `${place}: ${displayName(relation)} is a foreign table; use a connection to the server that holds it`);
-  const definition = await withEmptySearchPath(source, () => readTableDefinition(source, relation));
-  return isView(relation) ? { ...definition, leftOut: [] } : definition;
+  return relation;
 }
 
 function isView(relation: Relation): boolean {
@@ -84,15 +159,17 @@ function isView(relation: Relation): boolean {
 }
 
 /** A query gives columns and types, and its declared key becomes the primary key. */
-async function definitionOfQuery(source: ClientBase, from: { query: string; key?: string[] }, place: string): Promise<TableDefinition> {
-  const { columns, key } = await describe(source, from, place);
+async function definitionOfQuery(source: ClientBase, request: CreateRequest): Promise<TableDefinition | undefined> {
+  if ('table' in request.source) return undefined;
+  const { columns, key } = await describe(source, request.source, `dataset ${request.dataset}`);
   return {
-    oid: 0, schema: '', name: '', unlogged: false, options: [], comment: null, indexes: [], foreignKeys: [], leftOut: [],
+    oid: 0, schema: '', name: '', unlogged: false, options: [], accessMethod: null, comment: null, indexes: [], foreignKeys: [], statistics: [], sequences: [],
+    partitioning: null, bound: null, partitions: [], parents: [], ofType: null, replicaIdentity: 'd', identityIndex: null, leftOut: [],
     columns: columns.map((column) => ({
-      name: column.name, type: column.type, notNull: !column.nullable, collation: null, expression: null, generated: '', identity: '', sequence: null,
-      computedFrom: [], statistics: null, storage: null, comment: null,
+      name: column.name, type: column.type, notNull: !column.nullable, notNullName: null, notNullNoInherit: false, notNullLocal: true, collation: null, expression: null,
+      generated: '', identity: '', computedFrom: [], inherited: false, local: true, statistics: null, options: [], storage: null, compression: null, comment: null,
     })),
-    constraints: key === null ? [] : [{ name: '', kind: 'p', definition: `PRIMARY KEY (${columnList(key)})`, comment: null, columns: key }],
+    constraints: key === null ? [] : [{ name: '', kind: 'p', definition: `PRIMARY KEY (${columnList(key)})`, comment: null, columns: key, inherited: false, index: null }],
   };
 }
 

@@ -153,7 +153,7 @@ function readDetails(client: ClientBase, oids: number[]): Promise<Detail[]> {
   );
 }
 
-function groupByTable<T extends { table: number }>(rows: T[]): Map<number, T[]> {
+export function groupByTable<T extends { table: number }>(rows: T[]): Map<number, T[]> {
   const groups = new Map<number, T[]>();
   for (const row of rows) {
     const group = groups.get(row.table);

@@ -1,8 +1,8 @@
 import type { ClientBase } from 'pg';
-import { readRows } from './catalog';
+import { ownRowsOf, readRows } from './catalog';
 import { quoteIdent, qualified, type TableName } from './sql';
 
-/** State of a sequence that a column owns (serial) or is (identity). All numbers are decimal text: they may exceed 2^53. */
+/** State of a sequence that a column owns (serial), is (identity) or takes its default from. All numbers are decimal text: they may exceed 2^53. */
 export interface SequenceState {
   column: string;
   schema: string;
@@ -13,23 +13,30 @@ export interface SequenceState {
   increment: string;
   minimum: string;
   maximum: string;
+  /** The column holds the sequence's own numbers; of others (a text made of one) the extreme says nothing. */
+  numeric: boolean;
 }
 
 export interface AdvancedSequence { column: string; sequence: string; from: string; to: string; limited: boolean }
 
-/** Owned sequences and identities of a table, in column order. */
+/** Sequences that columns of a table own, are, or take their defaults from, in column order. */
 export async function readSequences(client: ClientBase, table: TableName): Promise<SequenceState[]> {
   const owned = await readRows<Omit<SequenceState, 'lastValue' | 'isCalled'>>(
     client,
-    `SELECT a.attname AS column, n.nspname AS schema, c.relname AS sequence, s.seqincrement::text AS increment, s.seqmin::text AS minimum, s.seqmax::text AS maximum
-     FROM pg_catalog.pg_depend d
-     JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+    `SELECT a.attname AS column, n.nspname AS schema, c.relname AS sequence, s.seqincrement::text AS increment, s.seqmin::text AS minimum, s.seqmax::text AS maximum,
+       a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype) AS numeric
+     FROM (
+       SELECT o.objid AS sequence, o.refobjid AS "table", o.refobjsubid AS "column" FROM pg_catalog.pg_depend o
+         WHERE o.classid = 'pg_catalog.pg_class'::regclass AND o.refclassid = 'pg_catalog.pg_class'::regclass AND o.deptype IN ('a', 'i')
+       UNION SELECT u.refobjid, f.adrelid, f.adnum FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend u ON u.classid = 'pg_catalog.pg_attrdef'::regclass AND u.objid = f.oid
+         AND u.refclassid = 'pg_catalog.pg_class'::regclass AND u.deptype = 'n'
+     ) d
+     JOIN pg_catalog.pg_class c ON c.oid = d.sequence AND c.relkind = 'S'
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid
-     JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-     JOIN pg_catalog.pg_class t ON t.oid = d.refobjid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
-       AND tn.nspname = $1 AND t.relname = $2
+     JOIN pg_catalog.pg_attribute a ON a.attrelid = d."table" AND a.attnum = d."column"
+     JOIN pg_catalog.pg_class t ON t.oid = d."table" JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+     WHERE tn.nspname = $1 AND t.relname = $2
      ORDER BY a.attnum, c.relname`,
     [table.schema, table.name],
   );
@@ -45,7 +52,7 @@ export async function readSequences(client: ClientBase, table: TableName): Promi
 }
 
 /**
- * Sets every owned sequence of `table` to the further of its own state, the state of the source's sequence and the column's extreme,
+ * Sets every sequence of `table` to the further of its own state, the state of the source's sequence and the column's extreme,
  * in the direction of its increment; never backward, so it may be repeated. `source` holds states by the *target's* column names.
  * setval is not undone by a rollback: call it under the dataset's fence. `limited`: the value lay beyond the sequence's bounds.
  */
@@ -53,14 +60,10 @@ export async function advanceSequences(client: ClientBase, table: TableName, sou
   const advanced: AdvancedSequence[] = [];
   for (const own of await readSequences(client, table)) {
     const upward = BigInt(own.increment) > 0n;
-    const [extreme] = await readRows<{ value: string | null }>(
-      client,
-      `SELECT ${upward ? 'max' : 'min'}(${quoteIdent(own.column)})::text AS value FROM ONLY ${qualified(table)}`,
-    );
+    const extreme = own.numeric ? await extremeOf(client, table, own.column, upward ? 'max' : 'min') : null;
     const positions = [position(own.lastValue, own.isCalled)];
     for (const state of source) if (state.column === own.column) positions.push(position(state.lastValue, state.isCalled));
-    const value = extreme?.value;
-    if (value !== null && value !== undefined && /^-?\d+$/.test(value)) positions.push(position(value, true));
+    if (extreme !== null && /^-?\d+$/.test(extreme)) positions.push(position(extreme, true));
     const furthest = positions.reduce((best, other) => (further(other, best, upward) ? other : best));
     const bounded = clamp(furthest, BigInt(own.minimum), BigInt(own.maximum));
     if (further(bounded, position(own.lastValue, own.isCalled), upward)) {
@@ -71,6 +74,11 @@ export async function advanceSequences(client: ClientBase, table: TableName, sou
     }
   }
   return advanced;
+}
+
+async function extremeOf(client: ClientBase, table: TableName, column: string, which: 'min' | 'max'): Promise<string | null> {
+  const [extreme] = await readRows<{ value: string | null }>(client, `SELECT ${which}(${quoteIdent(column)})::text AS value FROM ${await ownRowsOf(client, table)}`);
+  return extreme?.value ?? null;
 }
 
 interface Position { value: bigint; called: boolean }

@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg';
-import { readRows, withEmptySearchPath } from './catalog';
+import { ownRowsOf, readRows, withEmptySearchPath } from './catalog';
 import type { DroppedObject } from './dropped-object';
 import { quoteIdent, qualified, sameTable, type TableName } from './sql';
 
@@ -29,11 +29,16 @@ interface FoundIndex {
   referencedBy: string[];
 }
 
-interface FoundForeignKey { name: string; schema: string; table: string; definition: string; comment: string | null; refSchema: string; refTable: string }
+interface FoundForeignKey {
+  name: string; schema: string; table: string; definition: string; comment: string | null; refSchema: string; refTable: string;
+  /** The root of a partition, else the table itself. */
+  root: TableName; refRoot: TableName;
+}
 
 /**
  * Drops what slows or hinders a load: secondary indexes, unique constraints and foreign keys of and to the table. Kept are the primary key,
- * the arbiter, the replica identity, exclusion constraints, invalid indexes, what a kept foreign key leans on, and everything of partitioned tables.
+ * the arbiter, the replica identity, exclusion constraints, unique ones without overlaps, invalid indexes, what a kept foreign key leans on,
+ * and indexes of partitioned tables and partitions: their parts hang together.
  * Run it in a transaction that also stores the answer: then both or neither happen. Takes ACCESS EXCLUSIVE locks.
  */
 export function dropForLoad(client: ClientBase, table: TableName, options: DropOptions): Promise<DroppedObject[]> {
@@ -81,27 +86,32 @@ function droppedIndex(table: TableName, index: FoundIndex): DroppedObject {
   };
 }
 
-/** Foreign keys from and to the table. Those of partitioned tables are left alone: their parts hang together. */
+const ROOT = (relation: string): string => `(SELECT json_build_object('schema', an.nspname, 'name', a.relname) FROM pg_catalog.pg_class a JOIN pg_catalog.pg_namespace an ON an.oid = a.relnamespace
+         WHERE a.oid = CASE WHEN ${relation}.relispartition THEN pg_catalog.pg_partition_root(${relation}.oid)::oid ELSE ${relation}.oid END)`;
+
+/** Foreign keys from and to the table, and from and to its partitions; what they have from their root goes with that of the root. */
 function readForeignKeys(client: ClientBase, table: TableName): Promise<FoundForeignKey[]> {
   return readRows<FoundForeignKey>(
     client,
-    `SELECT f.conname AS name, n.nspname AS schema, c.relname AS "table", pg_catalog.pg_get_constraintdef(f.oid) AS definition,
-       pg_catalog.obj_description(f.oid, 'pg_constraint') AS comment, rn.nspname AS "refSchema", r.relname AS "refTable"
+    `WITH own AS (SELECT t.oid FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace WHERE tn.nspname = $1 AND t.relname = $2
+       UNION SELECT p.relid FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace CROSS JOIN pg_catalog.pg_partition_tree(t.oid) p
+         WHERE tn.nspname = $1 AND t.relname = $2 AND t.relkind = 'p')
+     SELECT f.conname AS name, n.nspname AS schema, c.relname AS "table", pg_catalog.pg_get_constraintdef(f.oid) AS definition,
+       pg_catalog.obj_description(f.oid, 'pg_constraint') AS comment, rn.nspname AS "refSchema", r.relname AS "refTable",
+       ${ROOT('c')} AS root, ${ROOT('r')} AS "refRoot"
      FROM pg_catalog.pg_constraint f
      JOIN pg_catalog.pg_class c ON c.oid = f.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      JOIN pg_catalog.pg_class r ON r.oid = f.confrelid JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
-     WHERE f.contype = 'f' AND f.conparentid = 0 AND c.relkind = 'r' AND r.relkind = 'r' AND NOT c.relispartition AND NOT r.relispartition
-       AND ((n.nspname = $1 AND c.relname = $2) OR (rn.nspname = $1 AND r.relname = $2))
+     WHERE f.contype = 'f' AND f.conparentid = 0 AND (c.oid IN (SELECT oid FROM own) OR r.oid IN (SELECT oid FROM own))
      ORDER BY n.nspname, c.relname, f.conname`,
     [table.schema, table.name],
   );
 }
 
 async function mayDrop(client: ClientBase, table: TableName, key: FoundForeignKey, loading: TableName[]): Promise<boolean> {
-  const from = { schema: key.schema, name: key.table };
-  const other = sameTable(from, table) ? { schema: key.refSchema, name: key.refTable } : from;
+  const other = sameTable(key.root, table) ? key.refRoot : key.root;
   if (sameTable(other, table) || loading.some((loaded) => sameTable(loaded, other))) return true;
-  const [found] = await readRows<{ empty: boolean }>(client, `SELECT NOT EXISTS (SELECT FROM ${qualified(other)}) AS empty`);
+  const [found] = await readRows<{ empty: boolean }>(client, `SELECT NOT EXISTS (SELECT FROM ${await ownRowsOf(client, other)}) AS empty`);
   return found?.empty ?? false;
 }
 
@@ -118,11 +128,12 @@ function readIndexes(client: ClientBase, table: TableName): Promise<FoundIndex[]
           FROM pg_catalog.pg_attribute s WHERE s.attrelid = x.oid AND s.attstattarget >= 0) AS statistics,
        (SELECT coalesce(json_agg(f.conname), '[]'::json) FROM pg_catalog.pg_constraint f WHERE f.contype = 'f' AND f.conindid = x.oid) AS "referencedBy"
      FROM pg_catalog.pg_index i
-     JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+     JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = x.relam
      JOIN pg_catalog.pg_class t ON t.oid = i.indrelid AND t.relkind = 'r' AND NOT t.relispartition
      JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
      LEFT JOIN pg_catalog.pg_constraint u ON u.conindid = x.oid AND u.contype IN ('p', 'u', 'x')
      WHERE n.nspname = $1 AND t.relname = $2 AND NOT i.indisprimary AND NOT i.indisreplident AND i.indisvalid AND i.indisready AND i.indislive
+       AND (u.contype IS DISTINCT FROM 'u' OR m.amname = 'btree')
      ORDER BY x.relname`,
     [table.schema, table.name],
   );

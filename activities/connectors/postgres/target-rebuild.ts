@@ -80,13 +80,20 @@ async function rebuildForeignKey(client: ClientBase, object: DroppedObject, plac
   const wantsValid = !/\bNOT (VALID|ENFORCED)$/.test(object.definition);
   const existing = await readConstraint(client, table, object.name);
   if (existing && withoutValidity(existing.definition) !== withoutValidity(object.definition)) throw different(place, existing.definition, object.definition);
+  // Before version 18 a partitioned table cannot have one that is not valid yet.
+  const atOnce = wantsValid && !existing && await isPartitioned(client, table);
   if (!existing) {
-    await client.query(`ALTER TABLE ${qualified(table)} ADD CONSTRAINT ${quoteIdent(object.name)} ${object.definition}${wantsValid ? ' NOT VALID' : ''}`);
+    await client.query(`ALTER TABLE ${qualified(table)} ADD CONSTRAINT ${quoteIdent(object.name)} ${object.definition}${wantsValid && !atOnce ? ' NOT VALID' : ''}`);
   }
-  if (wantsValid && !existing?.validated) await client.query(`ALTER TABLE ${qualified(table)} VALIDATE CONSTRAINT ${quoteIdent(object.name)}`);
+  if (wantsValid && !atOnce && !existing?.validated) await client.query(`ALTER TABLE ${qualified(table)} VALIDATE CONSTRAINT ${quoteIdent(object.name)}`);
   if (object.comment !== undefined) await commentOnConstraint(client, table, object.name, object.comment);
   const made = await readConstraint(client, table, object.name);
   if (made?.definition !== object.definition && !(made?.validated && withoutValidity(object.definition) === made.definition)) throw notEqual(place);
+}
+
+async function isPartitioned(client: ClientBase, table: TableName): Promise<boolean> {
+  const found = await readRows(client, `SELECT 1 FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = $1 AND t.relname = $2 AND t.relkind = 'p'`, [table.schema, table.name]);
+  return found.length > 0;
 }
 
 function withoutValidity(definition: string): string {

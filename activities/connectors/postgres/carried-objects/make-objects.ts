@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import { MigrationError } from '../../../../migration/errors';
 import { readRows } from '../catalog';
-import { createSchemaIfMissing } from '../create-dependencies';
+import { createSchemaIfMissing } from '../created-schemas';
 import { toMigrationError } from '../errors';
 import type { ChosenObject } from './choose-objects';
 import { existing } from './existing-objects';
