@@ -86,7 +86,7 @@ describe('describe', () => {
     [{ table: 'users', where: 'nope = 1' }, 'OBJECT_MISSING', 'nope'],
     [{ table: 'remote' }, 'MAPPING_INVALID', 'foreign table'],
     [{ query: 'SELECT 1 AS a, 2 AS a' }, 'SQL_INVALID', 'two columns called a'],
-    [{ query: 'SELEC 1' }, 'SQL_INVALID', 'syntax'],
+    [{ query: 'SELEC 1' }, 'SQL_INVALID', '42601'],
     [{ query: 'SELECT 1) x; DELETE FROM users; SELECT * FROM (SELECT 1' }, 'SQL_INVALID', ''],
     [{ table: 'users', where: 'true); DELETE FROM users; SELECT (true' }, 'SQL_INVALID', ''],
   ])('refuses %j', async (selection, code, text) => {
