@@ -2,8 +2,9 @@ import type { Client } from 'pg';
 import { isMigrationError } from '../migration/errors';
 import type { DatasetPlan, Plan } from '../migration/plan/schema';
 import type { Problem } from '../migration/protocol';
+import { toMigrationError } from './connectors/postgres/errors';
 import { checkLedgerRights, checkServer, checkSource, checkSql, checkTarget } from './connectors/postgres/preflight';
-import { grantStatements, type GrantRequest } from './connectors/postgres/privileges';
+import { grantStatements, readGrantFacts, type GrantRequest } from './connectors/postgres/privileges';
 import { parseTableName, type TableName } from './connectors/postgres/sql';
 import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import { analyzePlan } from './analyze-schema';
@@ -26,7 +27,7 @@ export async function checkPlanLive(deps: ActivityDependencies, plan: Plan): Pro
   const needed = plan.batch.parallel_datasets * plan.batch.parallel_workers + SPARE_CONNECTIONS;
   for (const connection of new Set([...planConnections(plan), control])) {
     const role = targets.has(connection) || connection === control ? 'target' : 'source';
-    await collect(problems, `connection ${connection}`, async () => {
+    await collect(problems, `connection ${connection}`, needed, async () => {
       problems.push(...(await onClient(deps, connection, (client) => checkServer(client, role, `connection ${connection}`, needed))));
       if (role === 'target') problems.push(...(await onClient(deps, connection, (client) => checkLedgerRights(client, `connection ${connection}`))));
       reachable.add(connection);
@@ -39,8 +40,8 @@ export async function checkPlanLive(deps: ActivityDependencies, plan: Plan): Pro
     // What is missing or cannot be read cannot be mapped either: one problem is told once.
     if (!found.some((problem) => problem.severity === 'error')) sound[name] = dataset;
   }
-  await collect(problems, 'datasets', async () => { problems.push(...(await analyzePlan(deps, { ...plan, datasets: sound })).problems); });
-  await collect(problems, 'schema_objects', async () => { problems.push(...(await objectProblems(deps, { ...plan, datasets: sound }))); });
+  await collect(problems, 'datasets', null, async () => { problems.push(...(await analyzePlan(deps, { ...plan, datasets: sound })).problems); });
+  await collect(problems, 'schema_objects', null, async () => { problems.push(...(await objectProblems(deps, { ...plan, datasets: sound }))); });
   for (const kind of ['integrity', 'business_rules'] as const) {
     for (const [name, check] of Object.entries(plan.checks[kind])) {
       for (const side of ['source', 'target'] as const) {
@@ -48,7 +49,7 @@ export async function checkPlanLive(deps: ActivityDependencies, plan: Plan): Pro
         const sql = check[side];
         if (sql === undefined || connection === undefined || !reachable.has(connection) || (side === 'target' && plan.schema === 'create')) continue;
         const place = `checks.${kind}.${name}.${side}`;
-        await collect(problems, place, async () => { problems.push(...(await onClient(deps, connection, (client) => checkSql(client, sql, place, { one: true })))); });
+        await collect(problems, place, null, async () => { problems.push(...(await onClient(deps, connection, (client) => checkSql(client, sql, place, { one: true })))); });
       }
     }
   }
@@ -58,12 +59,12 @@ export async function checkPlanLive(deps: ActivityDependencies, plan: Plan): Pro
 async function checkDataset(deps: ActivityDependencies, plan: Plan, name: string, dataset: DatasetPlan): Promise<Problem[]> {
   const problems: Problem[] = [];
   const { schema, table } = targetTable(name, dataset);
-  const change = dataset.target.on_conflict === 'update' || dataset.validation.unique.length > 0 || Object.keys(dataset.validation.references).length > 0 || plan.checks.repair;
-  await collect(problems, `datasets.${name}.source`, async () => {
+  await collect(problems, `datasets.${name}.source`, null, async () => {
     problems.push(...(await onClient(deps, dataset.source.connection, (client) => checkSource(client, sourceSelection(name, dataset), `datasets.${name}.source`))));
   });
-  await collect(problems, `datasets.${name}.target`, async () => {
-    const needs = { create: createsTable(plan, dataset), change, truncate: dataset.target.on_existing === 'replace' };
+  await collect(problems, `datasets.${name}.target`, null, async () => {
+    const { key, on_conflict: onConflict, on_existing: onExisting } = dataset.target;
+    const needs = { create: createsTable(plan, dataset), truncate: onExisting === 'replace', ...(onConflict === 'update' && key && { arbiter: key }) };
     problems.push(...(await onClient(deps, dataset.target.connection, (client) => checkTarget(client, { schema, name: table }, needs, `datasets.${name}.target`))));
   });
   return problems;
@@ -74,27 +75,35 @@ async function onClient<T>(deps: ActivityDependencies, connection: string, work:
   const client = await asPostgres(deps.systems.open(connection)).connect();
   try {
     return await work(client);
+  } catch (error) {
+    throw toMigrationError(error, `connection ${connection}`);
   } finally {
     await client.end().catch(() => undefined);
   }
 }
 
-async function collect(problems: Problem[], place: string, work: () => Promise<void>): Promise<void> {
+async function collect(problems: Problem[], place: string, needed: number | null, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
     if (!isMigrationError(error)) throw error;
-    problems.push({ severity: 'error', place, message: error.message, code: error.code });
+    const full = needed !== null && error.details['sqlstate'] === '53300' ? ` The plan needs ${needed} at most (batch.parallel_workers, batch.parallel_datasets).` : '';
+    problems.push({ severity: 'error', place, message: error.message + full, code: error.code });
   }
 }
 
-/** Least-privilege SQL per connection of the plan, for its administrators. Tables inside queries and checks are not known and must be added by hand. */
-export function planGrants(deps: ActivityDependencies, plan: Plan): { connection: string; sql: string }[] {
+/**
+ * Least-privilege SQL per connection of the plan, for its administrators. Who owns what is looked up where the connection works already. Tables inside queries and checks are not known and
+ * must be added by hand.
+ */
+export async function planGrants(deps: ActivityDependencies, plan: Plan): Promise<{ connection: string; sql: string }[]> {
   const control = controlConnection(plan);
   const grants: { connection: string; sql: string }[] = [];
   for (const connection of new Set([...planConnections(plan), control])) {
     const system = asPostgres(deps.systems.open(connection));
-    grants.push({ connection, sql: grantStatements({ ...roleOf(system), ...tablesOf(plan, connection), ledger: connection === control || isTarget(plan, connection) }) });
+    const tables = tablesOf(plan, connection);
+    const found = await onClient(deps, connection, (client) => readGrantFacts(client, tables)).catch((error: unknown) => (isMigrationError(error) ? undefined : Promise.reject(error as Error)));
+    grants.push({ connection, sql: grantStatements({ ...roleOf(system), ...tables, ledger: connection === control || isTarget(plan, connection), ...(found && { found }) }) });
   }
   return grants;
 }

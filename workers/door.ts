@@ -101,7 +101,7 @@ class OpenDoor implements Door {
   async checkPlan(plan: string | object, options: { connect: boolean; grants: boolean }) {
     const loaded = await this.loadPlan(plan);
     const live = options.connect ? await checkPlanLive(this.deps, loaded.plan) : [];
-    return { plan: loaded.plan, problems: [...loaded.problems, ...live], grants: options.grants ? planGrants(this.deps, loaded.plan) : [] };
+    return { plan: loaded.plan, problems: [...loaded.problems, ...live], grants: options.grants ? await planGrants(this.deps, loaded.plan) : [] };
   }
 
   async preview(plan: string | object, options: { dataset?: string; rows: number }) {

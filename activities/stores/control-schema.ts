@@ -3,8 +3,13 @@
  * Everything a run needs to carry on can be rebuilt from here and from the ledgers. Statements are idempotent; run them in one transaction.
  */
 export const CONTROL_SCHEMA = `
-CREATE SCHEMA IF NOT EXISTS caravan;
-REVOKE ALL ON SCHEMA caravan FROM PUBLIC;
+-- IF NOT EXISTS would ask for the right to create schemas also where the schema is there.
+DO $$ BEGIN
+  IF pg_catalog.to_regnamespace('caravan') IS NULL THEN
+    CREATE SCHEMA caravan;
+    REVOKE ALL ON SCHEMA caravan FROM PUBLIC;
+  END IF;
+END $$;
 
 CREATE TABLE IF NOT EXISTS caravan.migration (
   name text PRIMARY KEY,

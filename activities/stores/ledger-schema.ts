@@ -3,8 +3,13 @@
  * Column names outlive a deploy. Statements are idempotent; run them in one transaction.
  */
 export const LEDGER_SCHEMA = `
-CREATE SCHEMA IF NOT EXISTS caravan;
-REVOKE ALL ON SCHEMA caravan FROM PUBLIC;
+-- IF NOT EXISTS would ask for the right to create schemas also where the schema is there.
+DO $$ BEGIN
+  IF pg_catalog.to_regnamespace('caravan') IS NULL THEN
+    CREATE SCHEMA caravan;
+    REVOKE ALL ON SCHEMA caravan FROM PUBLIC;
+  END IF;
+END $$;
 
 CREATE TABLE IF NOT EXISTS caravan.dataset (
   migration text NOT NULL,

@@ -151,14 +151,14 @@ describe('preflight', () => {
   it('passes a superuser on a good server', async () => {
     expect(await checkServer(client, 'target', 'c', 5)).toEqual([]);
     expect(await checkSource(client, { table: 'users' }, 's')).toEqual([]);
-    expect(await checkTarget(client, { schema: 'public', name: 'users' }, { create: false, change: true, truncate: true }, 't')).toEqual([]);
-    expect(await checkTarget(client, { schema: 'public', name: 'new_one' }, { create: true, change: true, truncate: true }, 't')).toEqual([]);
+    expect(await checkTarget(client, { schema: 'public', name: 'users' }, { create: false, truncate: true }, 't')).toEqual([]);
+    expect(await checkTarget(client, { schema: 'public', name: 'new_one' }, { create: true, truncate: true }, 't')).toEqual([]);
     expect(await checkLedgerRights(client, 't')).toEqual([]);
   });
 
   it('names what a user lacks, and the printed grants mend exactly that', async () => {
     const users = { schema: 'public', name: 'users' };
-    const needs = { create: false, change: true, truncate: true };
+    const needs = { create: false, truncate: true };
     const fresh = { schema: 'public', name: 'new_one' };
     const [unread] = await checkSource(limited, { table: 'users' }, 's');
     expect(unread).toMatchObject({ severity: 'error', place: 's', message: expect.stringContaining('cannot be read') as string });
@@ -175,8 +175,8 @@ describe('preflight', () => {
   it('sees hidden rows, foreign triggers, views and too few connections', async () => {
     await client.query(`GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON guarded, heap TO ${role}`);
     expect((await checkSource(limited, { table: 'guarded' }, 's'))[0]?.message).toContain('row security');
-    expect((await checkTarget(limited, { schema: 'public', name: 'heap' }, { create: false, change: true, truncate: true }, 't'))[0]?.message).toContain('touched');
-    expect((await checkTarget(client, { schema: 'public', name: 'people' }, { create: false, change: true, truncate: true }, 't'))[0]?.message).toContain('view');
+    expect((await checkTarget(limited, { schema: 'public', name: 'heap' }, { create: false, truncate: true }, 't'))[0]?.message).toContain('touched');
+    expect((await checkTarget(client, { schema: 'public', name: 'people' }, { create: false, truncate: true }, 't'))[0]?.message).toContain('view');
     expect((await checkServer(client, 'source', 'c', 100_000))[0]?.message).toContain('connections are free');
     expect(await checkSource(client, { table: 'heap' }, 's')).toEqual([expect.objectContaining({ severity: 'warning' })]);
     await client.query(`SET default_transaction_read_only = on`);

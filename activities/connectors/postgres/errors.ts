@@ -35,6 +35,17 @@ const REMEDIES: Partial<Record<ErrorCode, string>> = {
   OBJECT_MISSING: 'Check the name in the plan.',
 };
 
+function tlsProblem(code: string | null, message: string): string {
+  if (/does not support SSL/i.test(message)) return 'the server offers no TLS, and this connection asks for it. Turn ssl on at the server, or take tls and sslmode out of the connection.';
+  if (code === 'CERT_HAS_EXPIRED') return 'the certificate of the server has expired. Renew it at the server, or check this machine\'s clock.';
+  if (code === 'CERT_NOT_YET_VALID') return 'the certificate of the server is not valid yet. Check this machine\'s clock.';
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'the certificate of the server is for another host name. Use the name that the certificate carries in the address of the connection.';
+  if (code !== null && /^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO)/.test(code)) return 'the certificate of the server comes from an authority that is not trusted here. Name it in the connection: tls: { ca: PATH }.';
+  return 'the TLS connection was refused. Check the connection\'s tls settings.';
+}
+
+const NO_CONNECTION_LEFT = 'Every connection that the server allows is taken: close some, or raise max_connections, or the CONNECTION LIMIT of the role or database.';
+
 interface ServerError { code: string; message: string; schema?: string; table?: string; column?: string; constraint?: string; dataType?: string; severity: string; where?: string; file?: string }
 
 /** SQLSTATE of an error that the server reported; null for all others. */
@@ -70,7 +81,7 @@ export function toMigrationError(error: unknown, place: string): MigrationError 
   const message = error instanceof Error ? error.message : '';
   if (code !== null && UNREACHABLE_SOCKET.has(code)) return told('SYSTEM_UNREACHABLE', place, `the server cannot be reached (${code})`);
   if ((code !== null && REFUSED_TLS.test(code)) || /does not support SSL|server certificate/i.test(message)) {
-    return new MigrationError('CONNECTION_REFUSED', `${place}: the TLS connection was refused${code ? ` (${code})` : ''}. Check the connection's tls settings.`);
+    return new MigrationError('CONNECTION_REFUSED', `${place}: ${tlsProblem(code, message)}${code ? ` (${code})` : ''}`);
   }
   if (/^SASL|password must be a string/i.test(message)) return told('CONNECTION_REFUSED', place, 'the password is missing or was refused');
   if (/terminat|timeout|not queryable|connection error|client was closed|ended/i.test(message)) return told('SYSTEM_UNREACHABLE', place, 'the connection broke');
@@ -86,7 +97,7 @@ function fromServer(error: ServerError, place: string): MigrationError {
   // While COPY reads a value, the name that is missing is the value (regclass and its kin).
   const isSafe = MESSAGE_IS_SAFE.test(error.code) && !(error.code.startsWith('42') && error.where?.startsWith('COPY '));
   const said = isSafe ? error.message : error.code === '42601' ? 'the SQL cannot be read' : `the server refused it${namesOf(error)}`;
-  const remedy = REMEDIES[code];
+  const remedy = error.code === '53300' ? NO_CONNECTION_LEFT : REMEDIES[code];
   return new MigrationError(code, `${place}: ${said} (SQLSTATE ${error.code}).${remedy ? ` ${remedy}` : ''}`, details);
 }
 

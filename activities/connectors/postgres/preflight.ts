@@ -5,11 +5,14 @@ import type { Problem } from '../../../migration/protocol';
 import { findRelation, readRows, requireRelation, serverMajor, type Relation } from './catalog';
 import { describe } from './describe';
 import { sqlState, toMigrationError } from './errors';
+import { findArbiter } from './merge';
 import { displayName, embedded, oneStatement, parseTableName, type TableName } from './sql';
 
 const OLDEST = 13;
 const NEWEST = 18;
 const SQL_LIMIT_SECONDS = 30;
+const GRANT = 'Grant it: `caravan check PLAN --grants` prints the statements.';
+const BYPASS = 'Use a user with BYPASSRLS: `caravan check PLAN --grants` prints the statement. The owner passes too, unless the table has FORCE ROW LEVEL SECURITY.';
 
 /** Version, encoding, read-only state and free connections of one server. Changes nothing. */
 export async function checkServer(client: ClientBase, role: 'source' | 'target', place: string, connections: number): Promise<Problem[]> {
@@ -45,6 +48,7 @@ export async function checkSource(client: ClientBase, selection: Selection, plac
       const relation = await requireRelation(client, parseTableName(selection.table), place);
       problems.push(...readingProblems(relation, place));
       if (!relation.readable) return;
+      problems.push(...(await sequenceProblems(client, relation, ['SELECT'], place)));
     }
     const { key } = await describe(client, selection, place);
     if (key === null) problems.push(warning(place, 'there is no usable key: the dataset is copied in one piece and starts again when interrupted', 'Add a primary key to the table, or declare key in the plan.'));
@@ -53,8 +57,8 @@ export async function checkSource(client: ClientBase, selection: Selection, plac
 
 function readingProblems(relation: Relation, place: string): Problem[] {
   const problems: Problem[] = [];
-  if (!relation.readable) problems.push(error(place, `${displayName(relation)} cannot be read by this user`, 'Grant it: `caravan check PLAN --grants` prints the statements.'));
-  if (relation.rowsHidden) problems.push(error(place, `row security of ${displayName(relation)} hides rows from this user`, 'Use a user with BYPASSRLS.'));
+  if (!relation.readable) problems.push(error(place, `${displayName(relation)} cannot be read by this user`, GRANT));
+  if (relation.rowsHidden) problems.push(error(place, `row security of ${displayName(relation)} hides rows from this user`, BYPASS));
   if (relation.hasChildren) problems.push(warning(place, `${displayName(relation)} has inheriting tables: only its own rows are read`, 'Make a dataset of each child that should move.'));
   return problems;
 }
@@ -62,9 +66,9 @@ function readingProblems(relation: Relation, place: string): Problem[] {
 export interface TargetNeeds {
   /** The plan creates the table when it is missing. */
   create: boolean;
-  /** Rows may be updated or removed (merge, quarantine after the load, repair). */
-  change: boolean;
   truncate: boolean;
+  /** Rows that are there are updated by these columns. */
+  arbiter?: readonly string[];
 }
 
 /** Target table exists (or may be created) and may be written. */
@@ -79,7 +83,7 @@ export async function checkTarget(client: ClientBase, table: TableName, needs: T
         [table.schema],
       );
       if (found && !(found.schema ? found.create : found.database)) {
-        problems.push(error(place, `this user may not create ${displayName(table)}: CREATE on ${found.schema ? `schema ${table.schema}` : 'the database'} is missing`, 'Grant it: `caravan check PLAN --grants` prints the statements.'));
+        problems.push(error(place, `this user may not create ${displayName(table)}: CREATE on ${found.schema ? `schema ${table.schema}` : 'the database'} is missing`, GRANT));
       }
       return;
     }
@@ -87,13 +91,39 @@ export async function checkTarget(client: ClientBase, table: TableName, needs: T
       problems.push(error(place, `${displayName(table)} is a ${relation.kind.replace('_', ' ')}; rows can be written to tables only`, 'Name the table itself.'));
       return;
     }
-    if (relation.rowsHidden) problems.push(error(place, `row security of ${displayName(table)} hides rows from this user`, 'Use a user with BYPASSRLS, or the owner.'));
-    const wanted = ['SELECT', 'INSERT', ...(needs.change ? ['UPDATE', 'DELETE'] : []), ...(needs.truncate ? ['TRUNCATE'] : [])];
+    if (relation.rowsHidden) problems.push(error(place, `row security of ${displayName(table)} hides rows from this user`, BYPASS));
+    // Locks and the way to quarantine take UPDATE and DELETE, whatever the plan says.
+    const wanted = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', ...(needs.truncate ? ['TRUNCATE'] : [])];
+    const reach = await schemaProblem(client, relation, place);
+    if (reach) return void problems.push(reach);
     const missing = await readRows<{ right: string }>(
       client, `SELECT p.name AS right FROM unnest($2::text[]) WITH ORDINALITY p(name, ordinal) WHERE NOT has_table_privilege($1::oid, p.name) ORDER BY p.ordinal`, [relation.oid, wanted]);
-    if (missing.length > 0) problems.push(error(place, `this user lacks ${missing.map((one) => one.right).join(', ')} on ${displayName(table)}`, 'Grant it: `caravan check PLAN --grants` prints the statements.'));
+    if (missing.length > 0) problems.push(error(place, `this user lacks ${missing.map((one) => one.right).join(', ')} on ${displayName(table)}`, GRANT));
+    if (needs.arbiter && !(await findArbiter(client, table, needs.arbiter))) {
+      problems.push(error(place, `no unique index covers exactly (${needs.arbiter.join(', ')}), so rows cannot be updated by it`, 'Create one (complete, not deferrable, without expressions), or name other columns under target.key.'));
+    }
+    problems.push(...(await sequenceProblems(client, relation, ['SELECT', 'UPDATE'], place)));
     problems.push(...(await ownershipProblems(client, relation, place)));
   });
+}
+
+/** Rights on a table are worth nothing where its schema is closed. */
+async function schemaProblem(client: ClientBase, table: TableName, place: string): Promise<Problem | null> {
+  const [found] = await readRows<{ usable: boolean }>(client, `SELECT has_schema_privilege(oid, 'USAGE') AS usable FROM pg_catalog.pg_namespace WHERE nspname = $1`, [table.schema]);
+  return found?.usable === false ? error(place, `this user lacks USAGE on schema ${table.schema}`, GRANT) : null;
+}
+
+/** The sequences of the table's columns are set after the load; those of the source are read for it. */
+async function sequenceProblems(client: ClientBase, relation: Relation, rights: ('SELECT' | 'UPDATE')[], place: string): Promise<Problem[]> {
+  const closed = await readRows<{ name: string; missing: string }>(
+    client,
+    `SELECT n.nspname || '.' || c.relname AS name, (SELECT string_agg(p.name, ', ' ORDER BY p.ordinal) FROM unnest($2::text[]) WITH ORDINALITY p(name, ordinal) WHERE NOT has_sequence_privilege(c.oid, p.name)) AS missing
+     FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S' JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjid = $1::oid
+     ORDER BY 1`, [relation.oid, rights]);
+  return closed.filter((sequence) => sequence.missing !== null).map((sequence) => (rights.includes('UPDATE')
+    ? error(place, `this user lacks ${sequence.missing} on sequence ${sequence.name}, which is set after the load`, GRANT)
+    : warning(place, `this user lacks ${sequence.missing} on sequence ${sequence.name}: its state is not carried over, only the highest value of the column counts`, GRANT)));
 }
 
 /** Indexes, foreign keys and triggers can be taken off for the load only by the owner. */
@@ -103,19 +133,24 @@ async function ownershipProblems(client: ClientBase, relation: Relation, place: 
     `SELECT pg_has_role(c.relowner, 'USAGE') AS owned, (SELECT json_agg(g.tgname ORDER BY g.tgname) FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')) AS triggers
      FROM pg_catalog.pg_class c WHERE c.oid = $1`, [relation.oid]);
   if (!found || found.owned) return [];
-  const remedy = 'Use a user that owns the table or is a member of its owner.';
+  const remedy = 'Use a user that owns the table or is a member of its owner: `caravan check PLAN --grants` prints the statement.';
   if (found.triggers) return [error(place, `${displayName(relation)} has triggers (${found.triggers.join(', ')}) that must be off during the load, and only its owner may turn them off`, remedy)];
   return [warning(place, `this user does not own ${displayName(relation)}: indexes and foreign keys stay during the load, which is slower`, remedy)];
 }
 
-/** Schema `caravan` is there and usable, or can be made. */
+/** Schema `caravan` is there and usable, or can be made; temporary tables, too. */
 export async function checkLedgerRights(client: ClientBase, place: string): Promise<Problem[]> {
-  const [found] = await readRows<{ there: boolean; usable: boolean; database: boolean }>(
+  const [found] = await readRows<{ there: boolean; usable: boolean; database: boolean; temporary: boolean; strangers: string | null }>(
     client,
-    `SELECT to_regnamespace('caravan') IS NOT NULL AS there, coalesce((SELECT has_schema_privilege(n.oid, 'USAGE, CREATE') FROM pg_catalog.pg_namespace n WHERE n.nspname = 'caravan'), false) AS usable,
-       has_database_privilege(current_database(), 'CREATE') AS database`);
-  if (!found || (found.there ? found.usable : found.database)) return [];
-  return [error(place, found.there ? 'this user may not use and create in schema caravan' : 'this user may not create schema caravan, where progress is kept', 'Grant it: `caravan check PLAN --grants` prints the statements.')];
+    `SELECT to_regnamespace('caravan') IS NOT NULL AS there, coalesce((SELECT has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE') FROM pg_catalog.pg_namespace n WHERE n.nspname = 'caravan'), false) AS usable,
+       has_database_privilege(current_database(), 'CREATE') AS database, has_database_privilege(current_database(), 'TEMPORARY') AS temporary,
+       (SELECT min(pg_catalog.pg_get_userbyid(c.relowner)) FROM pg_catalog.pg_class c WHERE c.relnamespace = to_regnamespace('caravan') AND c.relkind = 'r' AND NOT pg_has_role(c.relowner, 'USAGE')) AS strangers`);
+  if (!found) return [];
+  const problems: Problem[] = [];
+  if (!found.temporary) problems.push(error(place, 'this user may not make temporary tables in the database', GRANT));
+  if (!(found.there ? found.usable : found.database)) problems.push(error(place, found.there ? 'this user may not use and create in schema caravan' : 'this user may not create schema caravan, where progress is kept', GRANT));
+  else if (found.strangers !== null) problems.push(error(place, `tables of schema caravan belong to ${found.strangers}, and this user is not a member of that role`, GRANT));
+  return problems;
 }
 
 /**

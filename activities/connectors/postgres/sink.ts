@@ -38,13 +38,13 @@ const SECTION_ROWS = 2_000;
 /** Rows of more characters are written in pieces: a string has an end. */
 const LONG_ROW = 16 * 1024 * 1024;
 
-/** Removes all rows of a table, in the caller's transaction: even when a foreign key of a table outside the migration refers to it. */
+/** Removes all rows of a table, in the caller's transaction: even when a foreign key of a table outside the migration refers to it, or the right to truncate is missing. */
 export async function emptyTable(client: ClientBase, table: string): Promise<void> {
   await client.query('SAVEPOINT caravan_truncate');
   try {
     await client.query(`TRUNCATE ${table}`);
   } catch (error) {
-    if (sqlState(error) !== '0A000') throw error;
+    if (!['0A000', '42501'].includes(sqlState(error) ?? '')) throw error;
     await client.query('ROLLBACK TO SAVEPOINT caravan_truncate');
     await client.query(`DELETE FROM ${table}`);
   }
@@ -75,7 +75,9 @@ export class PostgresSplitWriter implements SplitWriter {
     const client = await system.connect();
     try {
       // A worker that stalls must not hold locks for ever: the server ends its transaction.
-      await client.query(`SET idle_in_transaction_session_timeout = ${options.oneTransaction ? '0' : "'10min'"}; SET synchronous_commit = on; SET session_replication_role = origin`);
+      await client.query(`SET idle_in_transaction_session_timeout = ${options.oneTransaction ? '0' : "'10min'"}; SET synchronous_commit = on`);
+      // Setting it takes a right of its own, even to what it is.
+      await client.query(`SELECT pg_catalog.set_config('session_replication_role', 'origin', false) WHERE pg_catalog.current_setting('session_replication_role') <> 'origin'`);
       const taken = await takeFence(client, options.id);
       const merge = options.merge && await prepareMerge(client, options.merge);
       return new PostgresSplitWriter(client, { ...options, merge }, taken);
