@@ -65,7 +65,7 @@ describe('bad input is told with place, remedy and exit code', () => {
   async function judge(one: Case, connectionsFile?: string): Promise<{ exit: number; text: string; problems: Problem[] }> {
     const at = (given: Case['source'], otherwise: string): string => (typeof given === 'function' ? given() : given ?? otherwise);
     const env = connectionsFile ? {} : { CARAVAN_CONNECTION_LEGACY: at(one.source, databases.legacy.url), CARAVAN_CONNECTION_NEW: at(one.into, databases.fresh.url) };
-    const door = await openDoor({ env: { PATH: process.env['PATH'], ...env }, logLevel: 'error', ...(connectionsFile ? { connectionsFile } : {}) } as Parameters<typeof openDoor>[0]);
+    const door = await openDoor({ env: { PATH: process.env['PATH'], ...env }, logLevel: 'error', ...(connectionsFile ? { connectionsFile } : {}) });
     try {
       const { problems } = await door.checkPlan(planOf(one), { connect: true, grants: false });
       const errors = problems.filter((problem) => problem.severity === 'error');
