@@ -40,7 +40,8 @@ describe('the rights that check --grants prints are enough, and each of them is 
   const grantAll = async (): Promise<void> => {
     for (const { connection, sql } of await planGrants(run.deps, plan)) await administrators()[connection]?.query(sql);
   };
-  const problems = async () => (await checkPlanLive(run.deps, plan)).filter(({ message }) => !/is not analysed|does not own/.test(message));
+  // What the plan does not carry is another question.
+  const problems = async () => (await checkPlanLive(run.deps, plan)).filter(({ place, message }) => place !== 'schema_objects' && !/is not analysed|does not own/.test(message));
 
   beforeAll(async () => {
     const { legacyUrl, newUrl } = testStack();
