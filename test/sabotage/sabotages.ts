@@ -50,7 +50,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   {
     name: 'a repair deletes rows of others',
     edits: [{ file: 'activities/reconciliation/repair.ts', find: "known.get(at) === 'inserted'", replace: 'known.has(at)' }],
-    suite: 'test/e2e/target-states.test.ts', test: 'the ledger knows the rows that it brought',
+    suite: 'test/e2e/target-states.test.ts', test: 'every state that a target table may be in',
   },
   {
     name: 'the pass over unique values takes rows of others for ours',
