@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import type { Column, Value } from '../../migration/value';
+import { encodeText, isWellFormed } from '../connectors/postgres/database-text';
 import { sqlState } from '../connectors/postgres/errors';
 import { columnList, qualified, quoteIdent } from '../connectors/postgres/sql';
 import { valueToText } from '../connectors/postgres/values-codec';
@@ -16,8 +17,15 @@ function tableOf(sides: DatasetSides): string {
   return qualified({ schema: sides.ctx.targetTable.schema, name: sides.ctx.targetTable.table });
 }
 
-function textsOf(columns: readonly Column[], values: readonly Value[]): (string | null)[] {
-  return columns.map((column, at) => valueToText(column.kind, values[at] ?? null));
+/** Text that is no UTF-8 goes as bytes, which the driver does not touch. */
+type Parameter = string | Buffer | null;
+
+function parameterOf(text: string | null): Parameter {
+  return text === null || isWellFormed(text) ? text : encodeText(text);
+}
+
+function parametersOf(columns: readonly Column[], values: readonly Value[]): Parameter[] {
+  return columns.map((column, at) => parameterOf(valueToText(column.kind, values[at] ?? null)));
 }
 
 /** `(a, b)` placeholders; the server infers each parameter's type from its column, so assignment rules hold: nothing is cut or cast. */
@@ -52,14 +60,14 @@ async function tryInsert(client: ClientBase, sides: DatasetSides, rows: readonly
   const sql = columns.length === 0
     ? `INSERT INTO ${tableOf(sides)} DEFAULT VALUES`
     : `INSERT INTO ${tableOf(sides)} (${columnList(columns.map((column) => column.name))})${overriding} VALUES ${placeholders(rows.length, columns.length)}`;
-  return attempt(client, () => client.query(sql, rows.flatMap((row) => textsOf(columns, row))));
+  return attempt(client, () => client.query(sql, rows.flatMap((row) => parametersOf(columns, row))));
 }
 
 /** Sets the named columns of the one row with this key. */
 export function updateRow(client: ClientBase, sides: DatasetSides, key: readonly (string | null)[], values: readonly Value[], names: readonly string[]): Promise<RowAnswer> {
-  const texts = textsOf(sides.targetColumns, values);
-  const parameters: (string | null)[] = [];
-  const place = (text: string | null): string => `$${parameters.push(text)}`;
+  const texts = parametersOf(sides.targetColumns, values);
+  const parameters: Parameter[] = [];
+  const place = (text: Parameter): string => `$${parameters.push(text)}`;
   const sets = names.map((name) => `${quoteIdent(name)} = ${place(texts[sides.targetColumns.findIndex((column) => column.name === name)] ?? null)}`);
   const sql = `UPDATE ${tableOf(sides)} SET ${sets.join(', ')} WHERE ${keyCondition(sides, key, place)}`;
   return attempt(client, () => client.query(sql, parameters));
@@ -79,7 +87,7 @@ export function deleteOneEqual(client: ClientBase, sides: DatasetSides, content:
   const table = tableOf(sides);
   const conditions = sides.targetColumns.length === 0 ? ['true'] : sides.targetColumns.map((column, at) => `${quoteIdent(column.name)}::text IS NOT DISTINCT FROM $${at + 1}`);
   return attempt(client, () => client.query(
-    `DELETE FROM ${table} WHERE (tableoid, ctid) = (SELECT tableoid, ctid FROM ${table} WHERE ${conditions.join(' AND ')} LIMIT 1)`, [...content]));
+    `DELETE FROM ${table} WHERE (tableoid, ctid) = (SELECT tableoid, ctid FROM ${table} WHERE ${conditions.join(' AND ')} LIMIT 1)`, content.map(parameterOf)));
 }
 
 function keyCondition(sides: DatasetSides, key: readonly (string | null)[], place: (text: string | null) => string): string {

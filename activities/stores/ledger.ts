@@ -4,9 +4,9 @@ import type { Checkpoint } from '../../migration/checkpoint';
 import type { QuarantineEntry } from '../../migration/connector';
 import { MigrationError } from '../../migration/errors';
 import type { KeyText, SplitBounds } from '../../migration/split';
-import { storedText } from '../connectors/postgres/database-text';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import { LEDGER_SCHEMA } from './ledger-schema';
+import { contentWriter } from './quarantine-store';
 
 /** Names one split of one generation. */
 export interface SplitId { migration: string; dataset: string; generation: number; ordinal: number }
@@ -194,12 +194,14 @@ const QUARANTINE_ROWS = 500;
 
 /** In the commit's transaction: what may not be written, with its original content. */
 export async function insertQuarantine(client: ClientBase, id: SplitId, commitNo: number, columns: string[], entries: readonly QuarantineEntry[]): Promise<void> {
+  if (entries.length === 0) return;
+  const stored = await contentWriter(client);
   for (let from = 0; from < entries.length; from += QUARANTINE_ROWS) {
     const part = entries.slice(from, from + QUARANTINE_ROWS);
     const rows = part.map((_, at) => `($1, $2, $3, $4, $5, $${at * 3 + 7}, $${at * 3 + 8}, $6, $${at * 3 + 9})`);
     await client.query(
       `INSERT INTO caravan.quarantine (migration, dataset, generation, ordinal, commit_no, source_key, reasons, columns, content) VALUES ${rows.join(', ')}`,
-      [id.migration, id.dataset, id.generation, id.ordinal, commitNo, columns, ...part.flatMap((entry) => [entry.key, JSON.stringify(entry.rejection.reasons), entry.content.map(storedText)])],
+      [id.migration, id.dataset, id.generation, id.ordinal, commitNo, columns, ...part.flatMap((entry) => [entry.key, JSON.stringify(entry.rejection.reasons), stored(entry.content)])],
     );
   }
 }

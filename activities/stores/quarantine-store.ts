@@ -31,13 +31,28 @@ export interface QuarantineFilter { migration: string; dataset?: string; rule?: 
 /** Rows that entered quarantine after the copy have no split. */
 const NO_SPLIT = -1;
 
+const narrow = new WeakMap<ClientBase, boolean>();
+
+/** Makes content fit for quarantine: the target's own encoding may not hold what the source's does, which can be the very reason why the row is here. */
+export async function contentWriter(client: ClientBase): Promise<(content: readonly (string | null)[]) => (string | null)[]> {
+  let asciiOnly = narrow.get(client);
+  if (asciiOnly === undefined) {
+    const { rows } = await client.query<{ encoding: string }>(`SELECT current_setting('server_encoding') AS encoding`);
+    asciiOnly = !['UTF8', 'SQL_ASCII'].includes(rows[0]?.encoding ?? '');
+    narrow.set(client, asciiOnly);
+  }
+  return (content) => content.map((text) => storedText(text, asciiOnly));
+}
+
 /** Puts rows into quarantine in the caller's transaction. Answers how many. The caller records the adjustment. */
 export async function insertQuarantineRows(client: ClientBase, id: { migration: string; dataset: string; generation: number }, rows: readonly QuarantineInsert[]): Promise<number> {
+  if (rows.length === 0) return 0;
+  const stored = await contentWriter(client);
   for (const row of rows) {
     await client.query(
       `INSERT INTO caravan.quarantine (migration, dataset, generation, ordinal, commit_no, source_key, reasons, side, columns, content)
        VALUES ($1, $2, $3, ${NO_SPLIT}, 0, $4, $5, $6, $7, $8)`,
-      [id.migration, id.dataset, id.generation, row.sourceKey, JSON.stringify(row.reasons), row.side, row.columns, row.content.map(storedText)]);
+      [id.migration, id.dataset, id.generation, row.sourceKey, JSON.stringify(row.reasons), row.side, row.columns, stored(row.content)]);
   }
   return rows.length;
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { createActivities } from '../../activities';
 import type { ControlActivities, CopyActivities, RunRef } from '../../migration/protocol';
+import { EDGE_TYPES, edgeSchema } from '../fixtures/edge-values';
 import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
 
 const RUNS = Number(process.env['CARAVAN_PROPERTY_RUNS'] ?? 40);
@@ -71,9 +72,16 @@ const KINDS: Kind[] = [
   { type: 'mood', value: fc.constantFrom('sad', 'ok', "ha'ppy"), ways: plain('mood', 'text') },
 ];
 
+/** Every other type: its edge values, as they are and as text. */
+const KNOWN = new Set(KINDS.map(({ type }) => type));
+for (const { type, values } of EDGE_TYPES) {
+  const usable = values.filter((value) => value.length < 2000 && !(type === 'regclass' && value === '-'));
+  if (!KNOWN.has(type)) KINDS.push({ type, value: fc.constantFrom(...usable), ways: plain(type, 'text'), weight: 0.25 });
+}
+
 interface TableColumn { kind: Kind; way: Way; values: (string | null)[] }
 const ROWS = 12;
-const column: fc.Arbitrary<TableColumn> = fc.oneof(...KINDS.map((kind) => ({ weight: kind.weight ?? 1, arbitrary: fc.constant(kind) }))).chain((kind) => fc.record({
+const column: fc.Arbitrary<TableColumn> = fc.oneof(...KINDS.map((kind) => ({ weight: Math.round((kind.weight ?? 1) * 4), arbitrary: fc.constant(kind) }))).chain((kind) => fc.record({
   kind: fc.constant(kind),
   way: fc.constantFrom(...kind.ways),
   values: fc.array(fc.option(kind.value, { nil: null, freq: 6 }), { minLength: ROWS, maxLength: ROWS }),
@@ -89,7 +97,7 @@ describe('encodings', () => {
     run = await activitiesRun('encodings');
     const deps = { ...run.deps, constants: { salt: 'pepper' }, encodings: ['values'] as const };
     valuesOnly = createActivities(deps);
-    for (const client of [run.legacy, run.target]) await client.query(`CREATE TYPE mood AS ENUM ('sad', 'ok', 'ha''ppy'); SET TimeZone = 'UTC'`);
+    for (const client of [run.legacy, run.target]) await client.query(`${edgeSchema(client === run.target ? 2 : 0)}; CREATE TYPE mood AS ENUM ('sad', 'ok', 'ha''ppy'); SET TimeZone = 'UTC'`);
   }, 60_000);
   afterAll(() => run.close());
 

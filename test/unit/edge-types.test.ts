@@ -33,9 +33,11 @@ describe('text of a database without an encoding', () => {
 
   test('what quarantine stores is always UTF-8, and means one text', () => {
     const texts = ['a', '', '\udcff', 'bytes:\\x00', 'bytes:\\xff', 'é', null];
-    expect(texts.map(storedText).every((text) => text === null || isWellFormed(text))).toBe(true);
-    expect(texts.map(storedText).map(readStored)).toEqual(texts);
-    expect(new Set(texts.map(storedText)).size).toBe(texts.length);
+    expect(texts.map((text) => storedText(text)).every((text) => text === null || isWellFormed(text))).toBe(true);
+    expect(texts.map((text) => storedText(text)).map(readStored)).toEqual(texts);
+    expect(texts.map((text) => storedText(text, true)).map(readStored)).toEqual(texts);
+    expect(storedText('é', true)).toBe('bytes:\\xc3a9');
+    expect(new Set(texts.map((text) => storedText(text))).size).toBe(texts.length);
   });
 });
 

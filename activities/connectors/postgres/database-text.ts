@@ -72,10 +72,12 @@ function loneSurrogate(unit: number): Buffer {
 }
 
 const STORED_BYTES = 'bytes:\\x';
+// eslint-disable-next-line no-control-regex -- all of ASCII
+const NOT_ASCII = /[^\0-\x7f]/;
 
-/** The same text in a form that every database can hold: what is no UTF-8 is written as hexadecimal bytes. `storedText` and `readStored` undo each other. */
-export function storedText(text: string | null): string | null {
-  if (text === null || (isWellFormed(text) && !text.startsWith(STORED_BYTES))) return text;
+/** The same text in a form that a database can hold: what is no UTF-8, and where it has another encoding what is not ASCII, as hexadecimal bytes. `readStored` undoes it. */
+export function storedText(text: string | null, asciiOnly = false): string | null {
+  if (text === null || (isWellFormed(text) && !text.startsWith(STORED_BYTES) && !(asciiOnly && NOT_ASCII.test(text)))) return text;
   return STORED_BYTES + encodeText(text).toString('hex');
 }
 

@@ -10,7 +10,7 @@ import { copyOut, type RowChunk } from './copy-out';
 import { decodeText, isWellFormed } from './database-text';
 import { isUnproven, keyComparison, NeighbourCheck, proveKey, refuseTwins } from './declared-key';
 import { describe } from './describe';
-import { toMigrationError } from './errors';
+import { sqlState, toMigrationError } from './errors';
 import { refuseHiddenRows, rowsOf } from './selection-sql';
 import { planBounds } from './split-planning';
 import { quoteIdent, selectList } from './sql';
@@ -57,6 +57,9 @@ export class PostgresSource implements Source {
       }
     } catch (error) {
       if (request.signal.aborted) throw request.signal.reason;
+      if (sqlState(error) === '22P05') {
+        throw new MigrationError('ROW_REFUSED', `${this.place}: a row holds a character that the database's encoding does not define, so that it cannot be read as UTF-8 (SQLSTATE 22P05). Mend it in the source, or leave the row out with \`where\`.`, { sqlstate: '22P05' });
+      }
       throw toMigrationError(error, this.place);
     } finally {
       await client.end().catch(() => undefined);
