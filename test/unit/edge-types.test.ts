@@ -116,6 +116,7 @@ test('keys that an object holds twice, at any depth', () => {
 test('a value that names nothing is the row\'s fault only where COPY read it', () => {
   const server = (code: string, where?: string) => Object.assign(new Error('x'), { severity: 'ERROR', code, where });
   expect(isRowError(server('42704', 'COPY t, line 1, column c: "x"'))).toBe(true);
+  expect(isRowError(server('42601', 'invalid type name "a b c"\nCOPY t, line 1, column c: "x"'))).toBe(true);
   expect(isRowError(server('42P01'))).toBe(false);
   expect(isRowError(server('42883', 'PL/pgSQL function f() line 1\nCOPY t, line 1'))).toBe(false);
   expect(isRowError(server('42703', 'COPY t, line 1'))).toBe(false);

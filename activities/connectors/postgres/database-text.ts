@@ -72,7 +72,6 @@ function loneSurrogate(unit: number): Buffer {
 }
 
 const STORED_BYTES = 'bytes:\\x';
-// eslint-disable-next-line no-control-regex -- all of ASCII
 const NOT_ASCII = /[^\0-\x7f]/;
 
 /** The same text in a form that a database can hold: what is no UTF-8, and where it has another encoding what is not ASCII, as hexadecimal bytes. `readStored` undoes it. */

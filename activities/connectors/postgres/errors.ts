@@ -60,12 +60,15 @@ const VALUE_ERROR = /^(42601|42602|42622|42704|42725|42883|42P01|3F000)$/;
 
 /**
  * The server refused one row, and would take others. Where a state may also speak of the statement or of a trigger's code, only an error that came
- * up while COPY read a value counts: its context is the COPY line itself (its first word is the same in every language).
+ * up while COPY read a value counts: its context has the COPY line (whose first word is the same in every language), and no function before it.
  */
 export function isRowError(error: unknown): boolean {
   const state = sqlState(error);
   if (state === null) return false;
-  return ROW_ERROR.test(state) || (VALUE_ERROR.test(state) && ((error as { where?: string }).where ?? '').startsWith('COPY '));
+  if (ROW_ERROR.test(state) || !VALUE_ERROR.test(state)) return ROW_ERROR.test(state);
+  const lines = ((error as { where?: string }).where ?? '').split('\n');
+  const copy = lines.findIndex((line) => line.startsWith('COPY '));
+  return copy >= 0 && !lines.slice(0, copy).some((line) => /SQL|PL\//.test(line));
 }
 
 /**
