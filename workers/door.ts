@@ -147,8 +147,8 @@ class OpenDoor implements Door {
 
   private async connectTemporal(waitMs?: number) {
     const { address, namespace, uiUrl } = this.where;
-    const connection = await connectClient(this.where, waitMs);
-    this.closing.push(() => connection.close());
+    const { connection, close } = await connectClient(this.where, waitMs);
+    this.closing.push(close);
     const client = new Client({ connection, namespace });
     return { connection, door: { client, address, namespace, uiUrl, workflowLink: (id: string) => (uiUrl === null ? null : workflowLink(uiUrl, namespace, id)) } };
   }

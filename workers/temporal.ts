@@ -1,4 +1,4 @@
-import { Connection } from '@temporalio/client';
+import { Connection, defaultGrpcRetryOptions, makeGrpcRetryInterceptor } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { NativeConnection } from '@temporalio/worker';
 import { MigrationError } from '../migration/errors';
@@ -27,9 +27,46 @@ export function temporalAddress(given: { address: string; namespace?: string; ui
   }
 }
 
+/** A connection whose calls may still wait, or be about to be tried again, when it closes. */
+export interface ClientConnection { connection: Connection; close(): Promise<void> }
+
+/** The longest wait for a retry that is due; a connection with a later one is left to the end of the process. */
+const RETRY_GRACE_MS = 2_000;
+
 /** A client's connection, tried again until `waitMs` has passed. @throws MigrationError `SYSTEM_UNREACHABLE` naming the address. */
-export function connectClient(where: TemporalAddress, waitMs = DEFAULT_WAIT_MS): Promise<Connection> {
-  return retrying(() => Connection.connect({ ...where.options, address: where.address, connectTimeout: '5s' }), where, waitMs);
+export async function connectClient(where: TemporalAddress, waitMs = DEFAULT_WAIT_MS): Promise<ClientConnection> {
+  const retries = new ClosableRetries();
+  const connection = await retrying(() => Connection.connect({ ...where.options, address: where.address, connectTimeout: '5s', interceptors: [retries.interceptor] }), where, waitMs);
+  return {
+    connection,
+    async close() {
+      if (await retries.end()) await connection.close();
+    },
+  };
+}
+
+/** The library's own retries, except that none begins on a closed connection: its timer would throw where nobody can catch it. */
+class ClosableRetries {
+  private ended = false;
+  private lastDue = 0;
+  private readonly defaults = defaultGrpcRetryOptions();
+  readonly interceptor = makeGrpcRetryInterceptor({
+    retryableDecider: (attempt, status) => !this.ended && this.defaults.retryableDecider(attempt, status),
+    delayFunction: (attempt, status) => {
+      const delay = this.defaults.delayFunction(attempt, status);
+      this.lastDue = Math.max(this.lastDue, Date.now() + delay);
+      return delay;
+    },
+  });
+
+  /** No call is tried again from here on; answers, once those that were due have begun, whether the connection may be closed. */
+  async end(): Promise<boolean> {
+    this.ended = true;
+    const left = this.lastDue - Date.now();
+    if (left > RETRY_GRACE_MS) return false;
+    if (left > -50) await new Promise((resolve) => setTimeout(resolve, left + 50));
+    return true;
+  }
 }
 
 /** A worker's connection, tried again until `waitMs` has passed. @throws MigrationError `SYSTEM_UNREACHABLE` naming the address. */
