@@ -100,6 +100,8 @@ function midnight(form: 'instant' | 'datetime'): Convert {
 function singleText(value: Value): Value {
   if (value === null) return null;
   const number = Math.fround(value as number);
+  // Digits alone would lose the sign.
+  if (number === 0) return textOfValue(number);
   for (let digits = 6; digits < 9 && Number.isFinite(number); digits += 1) {
     const short = Number(number.toPrecision(digits));
     if (Math.fround(short) === number) return textOfValue(short);

@@ -102,6 +102,12 @@ describe('narrowing', () => {
   });
 });
 
+test('a real that becomes text keeps the sign of zero', () => {
+  const real: Column = { name: 'c', kind: 'float', type: 'real', nullable: true };
+  const field = compileMapping({ source: [real], target: [column('text', 'text')], mappings: [], accept: [], catalog: builtinTransforms, validation: validationSchema.parse({}) }).mapping?.fields[0];
+  expect([-0, 0, 0.1].map((value) => field?.apply?.(Math.fround(value)))).toEqual(['-0', '0', '0.1']);
+});
+
 test('elements of arrays, in any dimension and with any bounds', () => {
   expect(arrayElements('{}')).toEqual([]);
   expect(arrayElements('[0:1][2:2]={{a},{NULL}}')).toEqual(['a', null]);
