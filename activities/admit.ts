@@ -1,6 +1,7 @@
 import type { ServerIdentity } from '../migration/connector';
 import { isMigrationError, MigrationError } from '../migration/errors';
 import { planView } from '../migration/plan/order';
+import { boundedView } from '../migration/plan/work-pages';
 import type { Plan } from '../migration/plan/schema';
 import type { AdmitInput, NotifyTargets, Problem, RunRef, RunView } from '../migration/protocol';
 import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
@@ -64,7 +65,7 @@ export async function readmit(deps: ActivityDependencies, { ref }: { ref: RunRef
 async function viewOf(deps: ActivityDependencies, control: PostgresSystem, plan: Plan, ref: RunRef, complete: boolean): Promise<RunView> {
   const approved = (await readApprovals(control, plan.migration)).map((approval) => approval.gate);
   const removed = (await removedDatasets(control, plan.migration)).filter(({ name }) => !Object.hasOwn(plan.datasets, name));
-  return { ...planView(plan, ref, complete), searchAttributes: deps.searchAttributes ?? false, approved, notify: notifyTargets(plan), ...(removed.length > 0 ? { removed } : {}) };
+  return { ...boundedView(planView(plan, ref, complete)), searchAttributes: deps.searchAttributes ?? false, approved, notify: notifyTargets(plan), ...(removed.length > 0 ? { removed } : {}) };
 }
 
 function notifyTargets({ alerts, project }: Plan): NotifyTargets {

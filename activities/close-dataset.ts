@@ -65,8 +65,8 @@ async function enforceAllUnique(source: Client | null, sides: DatasetSides, held
 }
 
 async function ownObjects(sides: DatasetSides) {
-  const stored = await sides.ctx.target.use((client) => readDropped(client, sides.ctx.ref.migration, ['index', 'unique']));
-  return stored.filter(({ object }) => object.schema === sides.ctx.targetTable.schema && object.table === sides.ctx.targetTable.table);
+  const { schema, table: name } = sides.ctx.targetTable;
+  return sides.ctx.target.use((client) => readDropped(client, sides.ctx.ref.migration, ['index', 'unique'], { schema, name }));
 }
 
 /** To the further of the source's state and the column's extreme. A source sequence that may not be read does not count. */
@@ -114,11 +114,11 @@ async function summary(client: ClientBase, sides: DatasetSides): Promise<ClosedD
   const { rows: [moved] } = await client.query<{ rows: string }>(
     `SELECT coalesce(sum(quarantined_rows), 0)::text AS rows FROM caravan.adjustment WHERE migration = $1 AND dataset = $2 AND generation = $3 AND cause = 'unique'`,
     [id.migration, id.dataset, id.generation]);
-  const objects = await readDropped(client, id.migration, ['index', 'unique']);
-  const { schema, table } = sides.ctx.targetTable;
+  const { schema, table: name } = sides.ctx.targetTable;
+  const objects = await readDropped(client, id.migration, ['index', 'unique'], { schema, name });
   return {
     counts: await datasetCounts(client, id),
     movedToQuarantine: Number(moved?.rows ?? 0),
-    indexesBuilt: objects.filter(({ state, object }) => state === 'rebuilt' && object.schema === schema && object.table === table).length,
+    indexesBuilt: objects.filter(({ state }) => state === 'rebuilt').length,
   };
 }

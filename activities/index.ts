@@ -3,6 +3,7 @@ import { admit, readmit } from './admit';
 import { analyzeSchema } from './analyze-schema';
 import { closeDataset } from './close-dataset';
 import { closeRun } from './close-run';
+import { compareBundle } from './compare-bundle';
 import { compareCounts } from './compare-counts';
 import { compareRows } from './compare-rows';
 import { compareSample } from './compare-sample';
@@ -10,8 +11,10 @@ import { copyGeneration } from './copy-generation';
 import { copySplit } from './copy-split';
 import { createSchema } from './create-schema';
 import type { ActivityDependencies } from './dependencies';
+import { moveBundle } from './move-bundle';
 import { notify } from './notify';
 import { openDataset } from './open-dataset';
+import { planWork } from './plan-work';
 import { readBatch } from './read-batch';
 import { recordApproval } from './record-approval';
 import { recordDecision } from './record-decision';
@@ -33,6 +36,7 @@ export function createActivities(deps: ActivityDependencies): Activities {
   return {
     admit: (input) => admit(deps, input),
     readmit: (input) => readmit(deps, input),
+    planWork: (input) => planWork(deps, input),
     recordStatus: (input) => recordStatus(deps, input),
     recordApproval: (input) => recordApproval(deps, input),
     recordDecision: (input) => recordDecision(deps, input),
@@ -52,6 +56,8 @@ export function createActivities(deps: ActivityDependencies): Activities {
     validateBatch: (input) => validateBatch(deps, input),
     writeBatch: (input) => writeBatch(deps, input),
     closeDataset: (input) => closeDataset(deps, input),
+    moveBundle: (input) => moveBundle(deps, input),
+    compareBundle: (input) => compareBundle(deps, input),
     settleReferences: (input) => settleReferences(deps, input),
     restoreObjects: (input) => restoreObjects(deps, input),
     compareCounts: (input) => compareCounts(deps, input),

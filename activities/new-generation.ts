@@ -89,8 +89,7 @@ export async function onlyOf(client: ClientBase, table: TableName): Promise<stri
 
 /** What was built again, or given back, since the first copy goes away once more with its first definition: one that has no proof yet must not lose it. */
 async function takeRestored(client: ClientBase, migration: string, table: TableName): Promise<void> {
-  const stored = (await readDropped(client, migration, ORDER)).filter(({ object }) =>
-    sameTable({ schema: object.schema, name: object.table }, table) || (object.references !== undefined && sameTable(object.references, table)));
+  const stored = await readDropped(client, migration, ORDER, table);
   for (const one of stored.sort((a, b) => ORDER.indexOf(a.object.kind) - ORDER.indexOf(b.object.kind))) {
     if ((await standingOf(client, one)) !== 'away') await takeAway(client, one);
   }

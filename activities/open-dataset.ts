@@ -12,7 +12,8 @@ import { openMapping, storeShape, type DatasetMapping } from './dataset-mapping'
 import type { ActivityDependencies } from './dependencies';
 import { withHeartbeat } from './heartbeat';
 import { beginAgain, onlyOf } from './new-generation';
-import { loadDataset, targetTable, type DatasetContext } from './run-context';
+import { PlannedTables } from './planned-tables';
+import { loadDataset, type DatasetContext } from './run-context';
 import { StagingStore } from './staging-store';
 import { latestAmendment, markApplied } from './stores/amendments';
 import { insertSplits, installLedger, loadDatasetRow, unfinishedSplits, type DatasetRow } from './stores/ledger';
@@ -135,28 +136,25 @@ async function decideBase(client: ClientBase, { dataset, name }: DatasetContext,
 }
 
 async function clearForLoad(client: ClientBase, { ref, plan, dataset }: DatasetContext, table: TableName): Promise<DroppedObject[]> {
-  const loading = Object.entries(plan.datasets)
-    .filter(([, other]) => other.target.connection === dataset.target.connection)
-    .map(([name, other]) => targetTable(name, other))
-    .map((other): TableName => ({ schema: other.schema, name: other.table }));
-  // Tables of datasets that an amendment took out of the plan are still ours: their foreign keys must not hinder either.
-  const { rows: owned } = await client.query<TableName>('SELECT table_schema AS schema, table_name AS name FROM caravan.owned_table WHERE migration = $1', [ref.migration]);
-  loading.push(...owned);
-  const dropped = await dropForLoad(client, table, { loading, ...(dataset.target.key ? { arbiter: dataset.target.key } : {}) });
+  const planned = PlannedTables.of(plan);
+  const isLoading = async (other: TableName): Promise<boolean> => {
+    if (planned.owner(dataset.target.connection, other) !== undefined) return true;
+    // Tables of datasets that an amendment took out of the plan are still ours: their foreign keys must not hinder either.
+    const { rowCount } = await client.query('SELECT FROM caravan.owned_table WHERE migration = $1 AND table_schema = $2 AND table_name = $3', [ref.migration, other.schema, other.name]);
+    return rowCount === 1;
+  };
+  const dropped = await dropForLoad(client, table, { isLoading, ...(dataset.target.key ? { arbiter: dataset.target.key } : {}) });
   return [...dropped, ...await disableTriggers(client, table)];
 }
 
 /** A foreign key belongs to the dataset of the table that holds it: it is built again when that one is loaded. */
 async function storeDropped(client: ClientBase, { ref, name, plan, dataset }: DatasetContext, objects: readonly DroppedObject[]): Promise<void> {
   for (const object of objects) {
-    const owner = Object.entries(plan.datasets).find(([other, candidate]) => {
-      const table = targetTable(other, candidate);
-      return candidate.target.connection === dataset.target.connection && table.schema === object.schema && table.table === object.table;
-    });
+    const owner = PlannedTables.of(plan).owner(dataset.target.connection, { schema: object.schema, name: object.table });
     await client.query(
       `INSERT INTO caravan.dropped_object (migration, dataset, kind, table_schema, table_name, name, definition) VALUES ($1, $2, $3, $4, $5, $6, $7)
        ON CONFLICT (migration, kind, table_schema, table_name, name) DO UPDATE SET state = 'dropped', definition = excluded.definition`,
-      [ref.migration, owner?.[0] ?? name, object.kind, object.schema, object.table, object.name, JSON.stringify(object)],
+      [ref.migration, owner ?? name, object.kind, object.schema, object.table, object.name, JSON.stringify(object)],
     );
   }
 }

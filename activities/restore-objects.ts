@@ -1,21 +1,25 @@
 import type { ClientBase } from 'pg';
 import { isMigrationError, MigrationError } from '../migration/errors';
 import type { RestoredObjects, RunRef } from '../migration/protocol';
-import { displayName, sameTable, type TableName } from './connectors/postgres/sql';
-import type { PostgresSystem } from './connectors/postgres/system';
+import { displayName, type TableName } from './connectors/postgres/sql';
+import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import { rebuild, type DroppedObject } from './connectors/postgres/target-objects';
 import type { ActivityDependencies } from './dependencies';
 import { takeDatasetFence, underFence, type DatasetFence } from './reconciliation/dataset-fence';
 import { readDropped, standingOf, type StoredObject } from './reconciliation/dropped-objects';
 import { whileAlive } from './reconciliation/liveness';
-import { loadDataset, loadRun } from './run-context';
+import { loadRun, targetTable } from './run-context';
 import { hasTable } from './stores/control-store';
 
 /** What other objects lean on comes first. */
 const ORDER: DroppedObject['kind'][] = ['index', 'unique', 'foreign_key', 'trigger'];
 
+/** What could not be restored, told one by one up to so many. */
+const LEFT_TOLD_MAX = 200;
+
 /** One target table of the plan, and how far the ledger says its dataset is; null: the ledger does not know it. */
-interface LoadedTable { name: string; connection: string; target: PostgresSystem; table: TableName; state: 'open' | 'copied' | 'closed' | null }
+interface LoadedTable { name: string; connection: string; target: PostgresSystem; table: TableName; state: LedgerState | null }
+type LedgerState = 'open' | 'copied' | 'closed';
 
 /**
  * For datasets that stay as they are (a run that was aborted or cancelled, a dataset that a person skipped): gives the target back what the load took away.
@@ -24,54 +28,57 @@ interface LoadedTable { name: string; connection: string; target: PostgresSystem
  * nothing twice. When the copy goes on after all, `takeAgain` takes all of it away once more, and `settleReferences` moves the orphans as ever.
  * @throws MigrationError `FENCED`, and transient ones; what rows or rights forbid is answered in `left`.
  */
-export function restoreObjects(deps: ActivityDependencies, input: { ref: RunRef; datasets: string[] }): Promise<RestoredObjects> {
+export function restoreObjects(deps: ActivityDependencies, input: { ref: RunRef; datasets?: string[] }): Promise<RestoredObjects> {
   return whileAlive(async (signal) => {
     const tables = await loadedTables(deps, input.ref);
+    const chosen = new Set(input.datasets ?? tables.map(({ name }) => name));
     const result: RestoredObjects = { restored: 0, left: [] };
     for (const connection of new Set(tables.map((one) => one.connection))) {
-      const here = tables.filter((one) => one.connection === connection);
-      await new Restoring(input.ref.migration, here, new Set(input.datasets), result).run(signal);
+      await new Restoring(input.ref.migration, tables.filter((one) => one.connection === connection), chosen, result).run(signal);
     }
-    return result;
+    return { restored: result.restored, left: bounded(result.left) };
   });
 }
 
+/** All of it is in the ledger; the answer travels through workflows. */
+function bounded(left: string[]): string[] {
+  return left.length > LEFT_TOLD_MAX ? [...left.slice(0, LEFT_TOLD_MAX), `and ${left.length - LEFT_TOLD_MAX} more`] : left;
+}
+
 async function loadedTables(deps: ActivityDependencies, ref: RunRef): Promise<LoadedTable[]> {
-  const run = await loadRun(deps, ref);
+  const { plan } = await loadRun(deps, ref);
+  const datasets = Object.entries(plan.datasets);
   const tables: LoadedTable[] = [];
-  for (const name of Object.keys(run.plan.datasets)) {
-    const ctx = await loadDataset(deps, { ref, dataset: name });
-    const { schema, table } = ctx.targetTable;
+  for (const connection of new Set(datasets.map(([, dataset]) => dataset.target.connection))) {
     try {
-      const { target } = ctx;
-      tables.push({ name, connection: ctx.dataset.target.connection, target, table: { schema, name: table }, state: await target.use((client) => stateOf(client, ref.migration, name)) });
+      const target = asPostgres(deps.systems.open(connection));
+      const known = await ledgerTables(target, ref.migration);
+      for (const [name, dataset] of datasets) {
+        if (dataset.target.connection !== connection) continue;
+        const { schema, table } = targetTable(name, dataset);
+        tables.push({ name, connection, target, table: { schema, name: table }, state: known.get(name)?.state ?? null });
+      }
+      // Datasets that the ledger knows and the plan no longer has: an amendment took them out.
+      for (const [name, { table, state }] of known) if (!Object.hasOwn(plan.datasets, name)) tables.push({ name, connection, target, table, state });
     } catch (error) {
       // A worker of another side: datasets of that target have nothing to do with ours.
       if (!isMigrationError(error) || error.code !== 'CONNECTION_UNKNOWN') throw error;
     }
   }
-  const targets = new Map(tables.map(({ connection, target }) => [connection, target]));
-  for (const [connection, target] of targets) tables.push(...(await removedTables(target, connection, ref.migration, new Set(tables.map((one) => one.name)))));
   return tables;
 }
 
-/** Tables of datasets that the ledger knows and the plan no longer has: an amendment took them out. */
-async function removedTables(target: PostgresSystem, connection: string, migration: string, planned: ReadonlySet<string>): Promise<LoadedTable[]> {
+async function ledgerTables(target: PostgresSystem, migration: string): Promise<Map<string, { table: TableName; state: LedgerState }>> {
   const { rows } = await target.use(async (client) => ((await hasTable(client, 'dataset'))
-    ? client.query<{ dataset: string; schema: string; name: string; state: NonNullable<LoadedTable['state']> }>('SELECT dataset, target_schema AS schema, target_table AS name, state FROM caravan.dataset WHERE migration = $1', [migration])
+    ? client.query<{ dataset: string; schema: string; name: string; state: LedgerState }>('SELECT dataset, target_schema AS schema, target_table AS name, state FROM caravan.dataset WHERE migration = $1', [migration])
     : { rows: [] }));
-  return rows.filter(({ dataset }) => !planned.has(dataset)).map(({ dataset, schema, name, state }) => ({ name: dataset, connection, target, table: { schema, name }, state }));
-}
-
-async function stateOf(client: ClientBase, migration: string, dataset: string): Promise<LoadedTable['state']> {
-  if (!(await hasTable(client, 'dataset'))) return null;
-  const { rows } = await client.query<{ state: 'open' | 'copied' | 'closed' }>('SELECT state FROM caravan.dataset WHERE migration = $1 AND dataset = $2', [migration, dataset]);
-  return rows[0]?.state ?? null;
+  return new Map(rows.map(({ dataset, schema, name, state }) => [dataset, { table: { schema, name }, state }]));
 }
 
 /** The datasets of one target. */
 class Restoring {
   private readonly fences = new Map<string, DatasetFence>();
+  private readonly byTable = new Map<string, LoadedTable[]>();
   private readonly target: PostgresSystem;
 
   constructor(
@@ -83,6 +90,10 @@ class Restoring {
     const [first] = tables;
     if (!first) throw new MigrationError('INTERNAL', 'no table to restore');
     this.target = first.target;
+    for (const one of tables) {
+      const key = JSON.stringify([one.table.schema, one.table.name]);
+      this.byTable.set(key, [...(this.byTable.get(key) ?? []), one]);
+    }
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -104,12 +115,17 @@ class Restoring {
   }
 
   private endsOf({ schema, table, references }: DroppedObject): LoadedTable[] {
-    return this.tables.filter((one) => sameTable(one.table, { schema, name: table }) || (references !== undefined && sameTable(one.table, references)));
+    return [...this.at({ schema, name: table }), ...(references ? this.at(references) : [])];
+  }
+
+  /** Datasets may share a table. */
+  private at({ schema, name }: TableName): LoadedTable[] {
+    return this.byTable.get(JSON.stringify([schema, name])) ?? [];
   }
 
   /** Under a foreign key, rows that are loaded before their parents would be refused: its own dataset must be at rest. */
   private stillLoading({ object }: StoredObject): string | null {
-    const child = this.tables.find((one) => sameTable(one.table, { schema: object.schema, name: object.table }));
+    const [child] = this.at({ schema: object.schema, name: object.table });
     return child && !this.chosen.has(child.name) && child.state !== 'closed' ? child.name : null;
   }
 

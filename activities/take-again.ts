@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import type { DatasetRef } from '../migration/protocol';
-import { sameTable, type TableName } from './connectors/postgres/sql';
+import type { TableName } from './connectors/postgres/sql';
 import type { DroppedObject } from './connectors/postgres/target-objects';
 import type { ActivityDependencies } from './dependencies';
 import { takeDatasetFence, underFence } from './reconciliation/dataset-fence';
@@ -40,9 +40,7 @@ async function restoredOf(client: ClientBase, { ref, name, targetTable }: Datase
   if (row && (row.state === 'closed' || row.base !== 'empty')) return { row, objects: [] };
   const table: TableName = { schema: targetTable.schema, name: targetTable.table };
   const objects: StoredObject[] = [];
-  for (const stored of await readDropped(client, ref.migration, ORDER)) {
-    const { object } = stored;
-    if (!sameTable({ schema: object.schema, name: object.table }, table) && !(object.references && sameTable(object.references, table))) continue;
+  for (const stored of await readDropped(client, ref.migration, ORDER, table)) {
     const standing = await standingOf(client, stored);
     if (row ? standing !== 'away' : standing === 'unproved') objects.push(stored);
   }

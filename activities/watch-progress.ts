@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import type { Plan } from '../migration/plan/schema';
+import { boundedProgress, countStates } from '../migration/progress';
 import type { AlertState, Progress, WatchInput } from '../migration/protocol';
 import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import type { ActivityDependencies } from './dependencies';
@@ -14,6 +15,8 @@ const HEARTBEAT_MS = 5_000;
 const LEASE_REFRESH_MS = 10_000;
 /** A copy gets this long to gain speed before it counts as slow. */
 const SPEED_GRACE_SECONDS = 60;
+/** Of more datasets than that, single ones are no news. */
+const EACH_TOLD_MAX = 200;
 /** So few rows say nothing about a rate. */
 const ERROR_RATE_ROWS_MIN = 1_000;
 
@@ -39,7 +42,7 @@ export async function watchProgress(deps: ActivityDependencies, input: WatchInpu
       const left = until - Date.now();
       const notBefore = Math.min(left, began + (input.minWaitMs ?? 0) - Date.now());
       const changed = progress.version !== input.seen;
-      if (left <= 0 || (changed && (notBefore <= 0 || isUrgent(input.seen, progress.version)))) return progress;
+      if (left <= 0 || (changed && (notBefore <= 0 || isUrgent(input.seen, progress.version)))) return boundedProgress(progress);
       await context.sleep(Math.min(wait, changed ? notBefore : left));
     }
   } finally {
@@ -87,11 +90,16 @@ export function judgeAlerts(plan: Plan, look: LedgerLook, migration: Pick<Migrat
 
 const percent = (share: number): string => `${Number((share * 100).toPrecision(3))} %`;
 
-/** Equal for looks between which nobody would notice a difference. */
+/** Equal for looks between which nobody would notice a difference: of very many datasets, a percent of the whole. */
 function versionOf(look: LedgerLook, alerts: AlertState[]): string {
-  const datasets = look.datasets.map(({ state, total, counts }) => `${state[0] ?? ''}${total > 0 ? Math.floor((counts.read * 100) / total) : 0}`);
   const active = alerts.filter((alert) => alert.active).map((alert) => alert.alert);
-  return JSON.stringify([compact(datasets), twoDigits(look.openQuarantine), active, compact(look.datasets.map(({ state }) => state[0] ?? ''))]);
+  const many = look.datasets.length > EACH_TOLD_MAX;
+  const share = (read: number, total: number) => (total > 0 ? Math.floor((read * 100) / total) : 0);
+  const amounts = many ? `${share(look.counts.read, look.total)}` : compact(look.datasets.map(({ state, total, counts }) => `${state[0] ?? ''}${share(counts.read, total)}`));
+  const states = many
+    ? Object.values(countStates(look.datasets)).map((count) => share(count, look.datasets.length)).join(' ')
+    : compact(look.datasets.map(({ state }) => state[0] ?? ''));
+  return JSON.stringify([amounts, twoDigits(look.openQuarantine), active, states]);
 }
 
 /** Whether states or alerts differ between two versions, and not only amounts. Versions of another form differ. */

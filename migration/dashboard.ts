@@ -1,4 +1,5 @@
 /** The progress dashboard, as text for a terminal and as Markdown for the *Current details* of the Temporal UI. Pure. */
+import { activeFirst, datasetCount, doneCount } from './progress';
 import { SEARCH_ATTRIBUTES, type AlertState, type BlockedStep, type DatasetProgress, type Progress, type RunProgress, type RunStatus } from './protocol';
 
 const BAR_WIDTH = 9;
@@ -91,7 +92,7 @@ function shareDone(state: RunProgress, done: number, total: number): number {
 }
 
 function allDone(progress: Progress | null): boolean {
-  return progress !== null && progress.datasets.length > 0 && progress.datasets.every((dataset) => dataset.state === 'done');
+  return progress !== null && datasetCount(progress) > 0 && doneCount(progress) === datasetCount(progress);
 }
 
 function bar(share: number): string {
@@ -131,22 +132,27 @@ function isPausing(state: RunProgress): boolean {
 
 function statusWord(state: RunProgress): string {
   const word = STATUS_WORDS[state.status];
-  if (isPausing(state)) return `Pausing after ${(state.pausingAfter ?? []).join(', ')}`;
-  if (state.status === 'blocked') return `${word} (${state.blocked.map((step) => step.step).join(', ')})`;
+  if (isPausing(state)) return `Pausing after ${firstOf(state.pausingAfter ?? [])}`;
+  if (state.status === 'blocked') return `${word} (${firstOf(state.blocked.map((step) => step.step))})`;
   if (state.status === 'waiting_for_approval') return `${word} (${state.waitingFor.join(', ')})`;
   return word;
+}
+
+/** The first five, and how many more. */
+function firstOf(names: readonly string[]): string {
+  return names.length > 5 ? `${names.slice(0, 5).join(', ')} and ${names.length - 5} more` : names.join(', ');
 }
 
 /** Columns aligned by blanks: dataset, state, rows, quarantine. What moves comes first; a long list is cut and says so. */
 function datasetTable(state: RunProgress): string {
   const { progress } = state;
   if (!progress || progress.datasets.length === 0) return '';
-  const rank = { copying: 0, finishing: 0, waiting: 1, done: 2 };
-  const sorted = progress.datasets.map((dataset, at) => ({ dataset, at })).sort((a, b) => rank[a.dataset.state] - rank[b.dataset.state] || a.at - b.at);
-  const rows = [['dataset', 'state', 'rows', 'of', 'quarantined'], ...sorted.slice(0, DATASETS_SHOWN).map(({ dataset }) => cells(dataset, shownState(dataset, state)))];
+  const shown = activeFirst(progress.datasets).slice(0, DATASETS_SHOWN);
+  const rows = [['dataset', 'state', 'rows', 'of', 'quarantined'], ...shown.map((dataset) => cells(dataset, shownState(dataset, state)))];
   const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
   const lines = rows.map((row) => row.map((cell, column) => (column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ').trimEnd());
-  if (sorted.length > DATASETS_SHOWN) lines.push(`... and ${sorted.length - DATASETS_SHOWN} more`);
+  const all = datasetCount(progress);
+  if (all > shown.length) lines.push(`... and ${all - shown.length} more; ${doneCount(progress)} of ${all} done`);
   return lines.join('\n');
 }
 

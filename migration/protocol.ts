@@ -103,9 +103,19 @@ export interface DatasetView {
   targetSide: string;
 }
 
+/** What one `datasetMigration` moves: one dataset, or with `bundle` several tiny ones (`name` then stands for all of them). */
+export interface WorkUnit extends DatasetView { bundle?: string[] }
+/** A page of a group's units, or of all groups', in the order they should start. */
+export interface WorkPage { units: WorkUnit[]; last: boolean }
+/** `leaveOut`: datasets that the page does not name; refused as PLAN_INVALID where the plan does not know one. */
+export interface WorkPageInput { ref: RunRef; group?: string; page: number; leaveOut?: string[] }
+
 export interface GroupView {
   name: string;
+  /** Empty where the view is paged. */
   datasets: string[];
+  /** How many datasets it has, where the view is paged. */
+  size?: number;
   /** The group opens only after `approve` with this gate name. */
   gate: string | null;
 }
@@ -115,6 +125,10 @@ export interface RunView {
   ref: RunRef;
   approach: 'big_bang' | 'phased';
   datasets: DatasetView[];
+  /** The plan has too many datasets for one payload: `datasets` is empty, and `planWork` hands them out page by page, tiny ones bundled. */
+  paged?: boolean;
+  /** Where the view is paged: the first dataset of each mode and target, which tells the queue of work on all of a target. */
+  routes?: DatasetView[];
   groups: GroupView[];
   /** Gates to approve before production starts. */
   gates: string[];
@@ -159,18 +173,29 @@ export interface RunSettings {
 export interface AdmitInput extends MigrationInput { workflowId: string; firstRunId: string; purpose?: 'migrate' | 'validate' }
 /** `root`: id of the workflow that hears of blocked steps. */
 /** `leaveOut`: datasets that validation leaves out, because a person skipped them. */
-export interface RunInput { ref: RunRef; view: RunView; root: string; activityQueue?: string; leaveOut?: string[] }
+export interface RunInput { ref: RunRef; view: RunView; root: string; activityQueue?: string; leaveOut?: string[]; proven?: ValidationCarry }
+/** State that `validation` carries from one page of units to the next; alone, `run` is what it was admitted with. */
+export interface ValidationCarry { page: number; tally: ProofTally; skipped: string[]; paused: boolean }
+/**
+ * Proof of many datasets: how many passed everything with how many rows compared, and the results of the others in full. `more` results of others
+ * were beyond what is kept here; the control store has all.
+ */
+export interface ProofTally { passed: number; compared: number; checks: CheckOutcome[]; comparisons: CompareResult[]; more: number }
 /** One group of `productionMigration`; without `datasets` all of the view move. */
-export interface ProductionInput extends RunInput { group?: string; datasets?: string[] }
-export interface ProductionResult { datasets: DatasetOutcome[]; movedToQuarantine: number; foreignKeysBuilt: number; skipped: string[]; notRestored?: string[] }
-/** What became of one dataset; `skipped`: a person decided so. */
-export interface DatasetOutcome { dataset: string; state: 'done' | 'skipped'; closed?: ClosedDataset }
+export interface ProductionInput extends RunInput { group?: string; datasets?: string[]; carried?: ProductionCarry }
+/** State that `productionMigration` carries from one page of units to the next. */
+export interface ProductionCarry { page: number; skipped: DatasetView[]; paused: boolean }
+/** Where the view is paged, `datasets` is empty and `left` are the skipped ones. */
+export interface ProductionResult { datasets: DatasetOutcome[]; movedToQuarantine: number; foreignKeysBuilt: number; skipped: string[]; notRestored?: string[]; left?: DatasetView[] }
+/** What became of one dataset, or of a bundle of which `skipped` were left out; `skipped` as state: a person decided so. */
+export interface DatasetOutcome { dataset: string; state: 'done' | 'skipped'; closed?: ClosedDataset; skipped?: string[] }
 /** Start of `validation` on its own: the name of a plan (default: the migration's name), or a whole plan. `repair` overrides the plan. */
 export interface ValidationStart { migration?: string; plan?: string | object; repair?: boolean; activityQueue?: string; leaveOut?: string[] }
 export interface ValidationResult { checks: CheckOutcome[]; comparisons: CompareResult[]; skipped: string[] }
 export interface PreparationResult { inventory: InventorySummary | null; created: string[]; checks: CheckOutcome[]; skipped: string[] }
 export interface DatasetRef { ref: RunRef; dataset: string }
-export interface DatasetInput extends DatasetRef { view: DatasetView; settings: RunSettings; root: string; activityQueue?: string; searchAttributes?: boolean; carried?: DatasetCarry }
+/** With `bundle` these tiny datasets move, and `dataset` stands for them. */
+export interface DatasetInput extends DatasetRef { view: DatasetView; settings: RunSettings; root: string; activityQueue?: string; searchAttributes?: boolean; carried?: DatasetCarry; bundle?: string[] }
 /** State that `datasetMigration` carries over a continue-as-new. */
 export interface DatasetCarry { generation: number; splitCount: number; nextOrdinal: number; unfinished: number[]; paused: boolean; overrides?: StepOverrides; fenced?: number }
 
@@ -178,6 +203,12 @@ export interface DatasetCarry { generation: number; splitCount: number; nextOrdi
 export interface OpenedDataset { generation: number; splitCount: number; keyed: boolean; done: boolean; unfinished: number[] }
 
 export interface SliceInput extends DatasetRef { generation: number; ordinal: number; sliceMs: number; overrides?: StepOverrides }
+/** Tiny datasets, one after the other, for about `sliceMs`. */
+export interface BundleInput { ref: RunRef; datasets: string[]; sliceMs: number }
+/** `left`: those that need a workflow of their own, because something stands in their way. What neither list names is still to be done. */
+export interface BundleResult { done: string[]; left: string[] }
+export interface BundleProofInput extends BundleInput { everyRow: boolean; repair: boolean }
+export interface BundleProof extends BundleResult { tally: ProofTally }
 export interface SliceResult { state: 'more' | 'done'; counts: Counts; commits: number }
 
 /** Reference to a segment in the staging store (staged mode). */
@@ -214,8 +245,11 @@ export interface PauseRequest { by?: string; reason?: string }
 export interface Approval { gate: string; by: string; role?: string; reason?: string }
 
 export interface DatasetProgress { dataset: string; state: 'waiting' | 'copying' | 'finishing' | 'done'; total: number; counts: Counts }
-/** One look at the ledger. `version` changes whenever anything a person would notice changes. */
-export interface Progress { datasets: DatasetProgress[]; total: number; counts: Counts; openQuarantine: number; rowsPerSecond: number; alerts: AlertState[]; version: string }
+/**
+ * One look at the ledger. `version` changes whenever anything a person would notice changes. Of very many datasets, a look that goes through Temporal
+ * names only those that move and the next ones; `states` counts all.
+ */
+export interface Progress { datasets: DatasetProgress[]; states?: Record<DatasetProgress['state'], number>; total: number; counts: Counts; openQuarantine: number; rowsPerSecond: number; alerts: AlertState[]; version: string }
 export interface AlertState { alert: 'error_rate' | 'min_speed'; active: boolean; blocks: boolean; message: string }
 /** `minWaitMs`: an ordinary change is answered no sooner than this; a change of state or an alert is answered at once. Default: at once. */
 export interface WatchInput { ref: RunRef; seen: string | null; maxWaitMs: number; minWaitMs?: number }
@@ -246,12 +280,14 @@ export interface RunProgress {
 
 /**
  * The activities, by the names they are registered under. Each is one file in `activities/`.
- * All but admit, readmit, recordStatus, recordApproval, recordDecision, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
+ * All but admit, readmit, planWork, recordStatus, recordApproval, recordDecision, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
  */
 export interface ControlActivities {
   admit(input: AdmitInput): Promise<RunView>;
   /** The view of the plan as it was amended, under the lease that the run holds. */
   readmit(input: { ref: RunRef }): Promise<RunView>;
+  /** One page of the work of a plan whose view is paged. The same page again is the same until the next `takeInventory`. */
+  planWork(input: WorkPageInput): Promise<WorkPage>;
   recordStatus(input: StatusInput): Promise<void>;
   recordApproval(input: { ref: RunRef; approval: Approval }): Promise<void>;
   /** Ends the lease. `outcome` is durable when it returns. `skipped`: steps a person skipped, so `complete` does not mean that everything was done. */
@@ -274,9 +310,14 @@ export interface CopyActivities {
   validateBatch(input: StagedInput): Promise<SegmentRef>;
   writeBatch(input: StagedInput): Promise<SliceResult>;
   closeDataset(input: DatasetRef): Promise<ClosedDataset>;
-  settleReferences(input: { ref: RunRef; datasets: string[] }): Promise<SettledReferences>;
-  /** Gives back what the copy took away and `settleReferences` did not yet build: indexes, foreign keys, triggers. `left` names what could not be; a repeat restores nothing twice. */
-  restoreObjects(input: { ref: RunRef; datasets: string[] }): Promise<RestoredObjects>;
+  /** Opens, copies and closes tiny datasets, one after the other. A repeat passes over those that are closed. */
+  moveBundle(input: BundleInput): Promise<BundleResult>;
+  /** Counts, sample and rows of tiny datasets. What does not pass is left to its own steps. */
+  compareBundle(input: BundleProofInput): Promise<BundleProof>;
+  /** Without `datasets`: all of `group` that are closed. */
+  settleReferences(input: { ref: RunRef; datasets?: string[]; group?: string }): Promise<SettledReferences>;
+  /** Gives back what the copy took away and `settleReferences` did not yet build: indexes, foreign keys, triggers. `left` names what could not be; a repeat restores nothing twice. Without `datasets`: of all that the ledger knows. */
+  restoreObjects(input: { ref: RunRef; datasets?: string[] }): Promise<RestoredObjects>;
   compareCounts(input: DatasetRef): Promise<CheckOutcome>;
   compareSample(input: DatasetRef): Promise<CheckOutcome>;
   compareRows(input: DatasetRef & { repair: boolean }): Promise<CompareResult>;

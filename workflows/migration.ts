@@ -2,7 +2,7 @@ import { workflowInfo } from '@temporalio/workflow';
 import { noCounts } from '../migration/accounting';
 import {
   WORKFLOWS,
-  type GroupView, type MigrationInput, type MigrationResult, type Phase, type PreparationResult, type ProductionInput, type ProductionResult, type RunInput, type RunView,
+  type DatasetView, type GroupView, type MigrationInput, type MigrationResult, type Phase, type PreparationResult, type ProductionInput, type ProductionResult, type RunInput, type RunView,
   type ValidationResult,
 } from '../migration/protocol';
 import { controlActivities } from './activity-proxies';
@@ -11,7 +11,7 @@ import { runChild } from './child-workflow';
 import { attributes } from './definitions';
 import { failure, isAmended } from './failures';
 import { registerHandlers } from './handlers';
-import { restoreObjects } from './restoring';
+import { restoreAll, restoreObjects } from './restoring';
 import { admit, conduct, finalProgress } from './run';
 import { RunControl } from './run-control';
 
@@ -60,17 +60,20 @@ async function runPhases(run: RunControl, { activityQueue }: MigrationInput): Pr
   for (const gate of view.gates) await run.passGate(gate);
   run.enter('production');
   const leaveOut: string[] = [];
+  const left: DatasetView[] = [];
   const groups = groupsOf(view);
   let notRestored: string[] = [];
   for (const group of groups) {
     if (group.gate !== null) await run.passGate(group.gate);
     const id = view.groups.length > 0 ? `${root}/2-production-${group.name}` : `${root}/2-production`;
-    const moved = await phase<ProductionInput, ProductionResult>(run, 'production', WORKFLOWS.productionMigration, id, { ...input, group: group.name, datasets: group.datasets }, `${group.datasets.length} datasets of ${group.name}`);
+    const datasets = view.paged ? undefined : group.datasets;
+    const moved = await phase<ProductionInput, ProductionResult>(run, 'production', WORKFLOWS.productionMigration, id, { ...input, group: group.name, datasets }, `${group.size ?? group.datasets.length} datasets of ${group.name}`);
     leaveOut.push(...(moved?.skipped ?? []));
+    left.push(...(moved?.left ?? []));
     notRestored = moved?.notRestored ?? [];
   }
   // Foreign keys from a later group to a skipped dataset had to wait for that group's rows.
-  const skipped = view.datasets.filter((dataset) => leaveOut.includes(dataset.name));
+  const skipped = view.paged ? left : view.datasets.filter((dataset) => leaveOut.includes(dataset.name));
   if (groups.length > 1) notRestored = await restoreObjects(view.ref, skipped, activityQueue);
   run.couldNotRestore(notRestored);
   // Only now: foreign keys to tables that were copied again had to wait for their rows.
@@ -82,13 +85,14 @@ async function runPhases(run: RunControl, { activityQueue }: MigrationInput): Pr
 
 /** A run that stops short gives the target back what opening its datasets took away. Before production that is only what an earlier run left. */
 async function restoreOpened(run: RunControl, { activityQueue }: Pick<MigrationInput, 'activityQueue'>): Promise<void> {
-  const known = new Map((run.progress?.datasets ?? []).map(({ dataset, state }) => [dataset, state]));
+  const { view, progress } = run;
   const moving = run.phase === 'production' || run.phase === 'validation';
-  const opened = [...run.view.datasets.filter(({ name }) => moving || (known.get(name) ?? 'waiting') !== 'waiting'), ...(run.view.removed ?? [])];
-  if (opened.length === 0) return;
+  const known = new Map((progress?.datasets ?? []).map(({ dataset, state }) => [dataset, state]));
+  const opened = [...view.datasets.filter(({ name }) => moving || (known.get(name) ?? 'waiting') !== 'waiting'), ...(view.removed ?? [])];
+  if (!view.paged && opened.length === 0) return;
   run.note('Stopping: the target gets its indexes, foreign keys and triggers back.');
   try {
-    run.couldNotRestore(await restoreObjects(run.view.ref, opened, activityQueue));
+    run.couldNotRestore(await (view.paged ? restoreAll(view.ref, view.routes ?? [], activityQueue) : restoreObjects(view.ref, opened, activityQueue)));
   } catch (error) {
     if (!isAmended(error)) throw error;
     run.couldNotRestore(['what its datasets had: the plan was amended while the run stopped; start the migration again']);

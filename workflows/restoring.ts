@@ -10,24 +10,40 @@ import { describeFailure, endsRun, isExpected } from './failures';
  * @throws cancellation, or LEASE_LOST.
  */
 export async function restoreObjects(ref: RunRef, datasets: DatasetView[], activityQueue: string | undefined): Promise<string[]> {
-  const byQueue = new Map<string, string[]>();
-  for (const view of datasets) {
-    const queue = copyQueue(activityQueue, view, 'target');
-    byQueue.set(queue, [...(byQueue.get(queue) ?? []), view.name]);
-  }
   const missing: string[] = [];
-  for (const [queue, names] of byQueue) {
-    try {
-      const { left } = await closingCopyActivities(queue, 'indexes, foreign keys and triggers back').restoreObjects({ ref, datasets: names });
-      missing.push(...left);
-    } catch (error) {
-      if (isCancellation(error) || !isExpected(error) || endsRun(error)) throw error;
-      const { code, message } = describeFailure(error);
-      log.warn('objects could not be restored', { code });
-      missing.push(`what ${listed(names)} had (${code}: ${message})`);
-    }
+  for (const [queue, views] of byTargetQueue(datasets, activityQueue)) {
+    const names = views.map((view) => view.name);
+    missing.push(...(await restoreOn(queue, { ref, datasets: names }, listed(names))));
   }
   return missing;
+}
+
+/** As `restoreObjects`, for everything that the ledger of these routes' targets knows. */
+export async function restoreAll(ref: RunRef, routes: DatasetView[], activityQueue: string | undefined): Promise<string[]> {
+  const missing: string[] = [];
+  for (const [queue] of byTargetQueue(routes, activityQueue)) missing.push(...(await restoreOn(queue, { ref }, 'the datasets')));
+  return missing;
+}
+
+function byTargetQueue(datasets: DatasetView[], activityQueue: string | undefined): Map<string, DatasetView[]> {
+  const byQueue = new Map<string, DatasetView[]>();
+  for (const view of datasets) {
+    const queue = copyQueue(activityQueue, view, 'target');
+    byQueue.set(queue, [...(byQueue.get(queue) ?? []), view]);
+  }
+  return byQueue;
+}
+
+async function restoreOn(queue: string, input: { ref: RunRef; datasets?: string[] }, whose: string): Promise<string[]> {
+  try {
+    const { left } = await closingCopyActivities(queue, 'indexes, foreign keys and triggers back').restoreObjects(input);
+    return left;
+  } catch (error) {
+    if (isCancellation(error) || !isExpected(error) || endsRun(error)) throw error;
+    const { code, message } = describeFailure(error);
+    log.warn('objects could not be restored', { code });
+    return [`what ${whose} had (${code}: ${message})`];
+  }
 }
 
 function listed(names: string[]): string {

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { DroppedObject } from '../connectors/postgres/dropped-object';
 import { sqlState } from '../connectors/postgres/errors';
-import { qualified, quoteIdent } from '../connectors/postgres/sql';
+import { qualified, quoteIdent, type TableName } from '../connectors/postgres/sql';
 import { rebuild } from '../connectors/postgres/target-objects';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import { underFence, type DatasetFence } from './dataset-fence';
@@ -12,10 +12,14 @@ import { underFence, type DatasetFence } from './dataset-fence';
  */
 export interface StoredObject { id: string; dataset: string; state: 'dropped' | 'rebuilt'; object: DroppedObject }
 
-/** In the order they were taken. */
-export async function readDropped(client: ClientBase, migration: string, kinds: readonly DroppedObject['kind'][]): Promise<StoredObject[]> {
+/** In the order they were taken; with `of`, those of that table, and foreign keys that lead to it. */
+export async function readDropped(client: ClientBase, migration: string, kinds: readonly DroppedObject['kind'][], of?: TableName): Promise<StoredObject[]> {
+  const own = '(o.table_schema = $3 AND o.table_name = $4)';
+  const leading = "(o.kind = 'foreign_key' AND o.definition -> 'references' ->> 'schema' = $3 AND o.definition -> 'references' ->> 'name' = $4)";
+  const where = of ? `AND (${kinds.includes('foreign_key') ? `${own} OR ${leading}` : own})` : '';
   const { rows } = await client.query<{ id: string; dataset: string; state: StoredObject['state']; definition: DroppedObject }>(
-    'SELECT o.id::text AS id, dataset, state, definition FROM caravan.dropped_object o WHERE migration = $1 AND kind = ANY ($2) ORDER BY o.id', [migration, kinds]);
+    `SELECT o.id::text AS id, dataset, state, definition FROM caravan.dropped_object o WHERE migration = $1 AND kind = ANY ($2) ${where} ORDER BY o.id`,
+    [migration, kinds, ...(of ? [of.schema, of.name] : [])]);
   return rows.map((row) => ({ id: row.id, dataset: row.dataset, state: row.state, object: row.definition }));
 }
 

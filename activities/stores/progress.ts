@@ -2,9 +2,9 @@ import type { PoolClient } from 'pg';
 import { addCounts, noCounts, type Counts } from '../../migration/accounting';
 import type { Plan } from '../../migration/plan/schema';
 import type { DatasetProgress } from '../../migration/protocol';
-import { parseTableName } from '../connectors/postgres/sql';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import { hasTable } from './control-store';
+import { inventorySizes } from './inventory';
 
 /** Speed is taken over the commits of so many seconds; where commits are rarer, over the last two. */
 const WINDOW_SECONDS = 60;
@@ -33,8 +33,8 @@ export async function lookAtLedgers(targets: ReadonlyMap<string, PostgresSystem>
   const looks = await Promise.all([...targets.values()].map((target) => target.use((client) => lookAtTarget(client, plan.migration))));
   const ledger = new Map(looks.flatMap((look) => look.rows.map((row) => [row.dataset, row] as const)));
   const missing = Object.keys(plan.datasets).some((name) => !ledger.has(name));
-  const estimates = missing ? await control.use((client) => inventoryEstimates(client, plan)) : new Map<string, number>();
-  const datasets = Object.keys(plan.datasets).map((name) => datasetProgress(name, ledger.get(name), estimates.get(name) ?? 0));
+  const sizes = missing ? await control.use((client) => inventorySizes(client, plan)) : null;
+  const datasets = Object.keys(plan.datasets).map((name) => datasetProgress(name, ledger.get(name), sizes?.get(name)?.rows ?? 0));
   const copying = [...ledger.values()].filter((row) => row.state === 'open').map((row) => row.open_seconds);
   const sum = (pick: (look: TargetLook) => number): number => looks.reduce((total, look) => total + pick(look), 0);
   return {
@@ -83,25 +83,4 @@ async function lookAtTarget(client: PoolClient, migration: string): Promise<Targ
     recentRows: Number(recent.rows[0]?.rows ?? 0),
     recentSeconds: recent.rows[0]?.seconds ?? 0,
   };
-}
-
-interface StoredInventory { tables?: { schema: string; name?: string; table?: string; rowsEstimate?: number; rows?: number }[] }
-
-/** Rows that the inventory expects in datasets nobody opened yet; queries have no estimate. */
-async function inventoryEstimates(client: PoolClient, plan: Plan): Promise<Map<string, number>> {
-  const estimates = new Map<string, number>();
-  if (!(await hasTable(client, 'inventory'))) return estimates;
-  const { rows } = await client.query<{ connection: string; body: StoredInventory | NonNullable<StoredInventory['tables']> }>(
-    'SELECT connection, body FROM caravan.inventory WHERE migration = $1', [plan.migration]);
-  const known = new Map<string, number>();
-  for (const { connection, body } of rows) {
-    const tables = Array.isArray(body) ? body : body.tables ?? [];
-    for (const table of tables) known.set(JSON.stringify([connection, table.schema, table.name ?? table.table]), table.rowsEstimate ?? table.rows ?? 0);
-  }
-  for (const [name, dataset] of Object.entries(plan.datasets)) {
-    if (dataset.source.query !== undefined) continue;
-    const table = parseTableName(dataset.source.table ?? name);
-    estimates.set(name, Math.max(0, known.get(JSON.stringify([dataset.source.connection, table.schema, table.name])) ?? 0));
-  }
-  return estimates;
 }

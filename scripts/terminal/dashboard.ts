@@ -1,5 +1,6 @@
 import { dashboardBlock } from '../../migration/dashboard';
-import type { BlockedStep, DatasetProgress, Phase, RunProgress, RunStatus } from '../../migration/protocol';
+import { activeFirst, datasetCount, doneCount } from '../../migration/progress';
+import type { BlockedStep, Phase, Progress, RunProgress, RunStatus } from '../../migration/protocol';
 import { countOf, formatCount, wholePercent } from './quantities';
 import { renderTable } from './table';
 import type { Terminal } from './terminal';
@@ -19,7 +20,7 @@ export function statusWords(status: RunStatus, phase: Phase | null = null): stri
 export function renderDashboard(view: RunProgress, terminal: Terminal): string[] {
   const { color, marks, columns } = terminal;
   const lines = renderOverview(view, terminal);
-  if (view.progress && view.progress.datasets.length > 0) lines.push('', ...renderDatasets(view.progress.datasets, terminal));
+  if (view.progress && view.progress.datasets.length > 0) lines.push('', ...renderDatasets(view.progress, terminal));
   for (const alert of view.progress?.alerts.filter((one) => one.active) ?? []) lines.push('', color.yellow(`${marks.warning} ${alert.message}`));
   if (view.blocked.length > 0) lines.push('', ...renderBlocked(view.blocked, terminal));
   for (const gate of view.waitingFor) lines.push('', color.yellow(`${marks.warning} Waits for approval of ${gate}: npx caravan approve ${view.migration} ${gate}`));
@@ -47,11 +48,11 @@ export function paintByStatus(text: string, status: RunStatus, { color }: Termin
 }
 
 /** On a short terminal the active datasets are shown and the rest is counted, never cut in silence. */
-function renderDatasets(datasets: DatasetProgress[], terminal: Terminal): string[] {
+function renderDatasets(progress: Progress, terminal: Terminal): string[] {
   const { color, marks } = terminal;
+  const { datasets } = progress;
   const room = terminal.interactive ? Math.max(4, terminal.rows - 16) : datasets.length;
-  const order = { copying: 0, finishing: 0, waiting: 1, done: 2 };
-  const shown = datasets.length <= room ? datasets : [...datasets].sort((a, b) => order[a.state] - order[b.state]).slice(0, room);
+  const shown = datasets.length <= room ? datasets : activeFirst(datasets).slice(0, room);
   const rows = shown.map(({ dataset, state, counts, total }) => {
     const mark = state === 'done' ? color.green(marks.ok) : state === 'waiting' ? color.dim(marks.none) : color.cyan(marks.active);
     const percent = state === 'done' ? 100 : Math.min(wholePercent(counts.read, Math.max(total, counts.read)), 99);
@@ -63,7 +64,8 @@ function renderDatasets(datasets: DatasetProgress[], terminal: Terminal): string
     rows,
     color.dim,
   );
-  return shown.length < datasets.length ? [...table, color.dim(`and ${countOf(datasets.length - shown.length, 'more dataset')}`)] : table;
+  const all = datasetCount(progress);
+  return shown.length < all ? [...table, color.dim(`and ${countOf(all - shown.length, 'more dataset')}; ${doneCount(progress)} of ${all} done`)] : table;
 }
 
 /** What is blocked, why, and what to do. */

@@ -1,3 +1,4 @@
+import { datasetCount, doneCount, isMany } from '../../migration/progress';
 import type { DatasetProgress, RunProgress } from '../../migration/protocol';
 import { renderBlocked, statusWords } from './dashboard';
 import { countOf, formatCount, formatDuration, wholePercent } from './quantities';
@@ -13,7 +14,8 @@ export function describeChanges(before: RunProgress | null, now: RunProgress, te
     lines.push(now.note ? `${status}: ${now.note}` : status);
   }
   const known = new Map((before?.progress?.datasets ?? []).map((one) => [one.dataset, one]));
-  for (const dataset of now.progress?.datasets ?? []) {
+  // Of very many datasets, the steps of the whole say enough.
+  for (const dataset of now.progress && !isMany(now.progress) ? now.progress.datasets : []) {
     const line = datasetChange(known.get(dataset.dataset), dataset);
     if (line) lines.push(line);
   }
@@ -49,5 +51,6 @@ function overallLine(view: RunProgress): string {
   if (!progress) return '';
   const total = Math.max(progress.total, progress.counts.read);
   const left = progress.rowsPerSecond > 0 ? `, ${formatCount(progress.rowsPerSecond)} rows/s, ${formatDuration(((total - progress.counts.read) / progress.rowsPerSecond) * 1000)} left` : '';
-  return `${overallStep(view)}%: ${formatCount(progress.counts.read)} of ${formatCount(total)} rows${left}`;
+  const datasets = isMany(progress) ? `, ${doneCount(progress)} of ${datasetCount(progress)} datasets done` : '';
+  return `${overallStep(view)}%: ${formatCount(progress.counts.read)} of ${formatCount(total)} rows${datasets}${left}`;
 }

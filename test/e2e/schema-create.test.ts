@@ -215,29 +215,29 @@ describe('objects in the way of a load', () => {
 
   it('go, but for the key, the arbiter, the replica identity and references to rows that stay; and come back equal', async () => {
     const before = await objectsOf('loaded');
-    const dropped = await inTransaction(() => dropForLoad(target, table, { arbiter: ['b'], loading: [] }));
+    const dropped = await inTransaction(() => dropForLoad(target, table, { arbiter: ['b'], isLoading: () => false }));
     expect(dropped.map(({ kind, name }) => [kind, name])).toEqual([['foreign_key', 'loaded_e_fkey'], ['foreign_key', 'loaded_self_fkey'], ['index', 'of_a']]);
-    expect((await inTransaction(() => dropForLoad(target, table, { arbiter: ['b'], loading: [] })))).toEqual([]);
+    expect((await inTransaction(() => dropForLoad(target, table, { arbiter: ['b'], isLoading: () => false })))).toEqual([]);
     for (const object of [...dropped].reverse()) await rebuild(target, object);
     expect(await objectsOf('loaded')).toEqual(before);
-    const all = await inTransaction(() => dropForLoad(target, table, { loading: [{ schema: 'public', name: 'parents' }] }));
+    const all = await inTransaction(() => dropForLoad(target, table, { isLoading: ({ name }) => name === 'parents' }));
     expect(all.map(({ name }) => name)).toEqual(['loaded_e_fkey', 'loaded_n_fkey', 'loaded_p_fkey', 'loaded_self_fkey', 'loaded_b_key', 'of_a']);
     for (const object of [...all].reverse()) await rebuild(target, object);
     expect(await objectsOf('loaded')).toEqual(before);
   });
 
   it('keeps the unique index that a kept foreign key leans on', async () => {
-    const dropped = await inTransaction(() => dropForLoad(target, { schema: 'public', name: 'parents' }, { loading: [] }));
+    const dropped = await inTransaction(() => dropForLoad(target, { schema: 'public', name: 'parents' }, { isLoading: () => false }));
     // `loaded` is empty, so its keys to parents may go, and then parents' unique index.
     expect(dropped.map(({ name }) => name)).toEqual(['loaded_n_fkey', 'loaded_p_fkey', 'parents_name_key']);
     for (const object of [...dropped].reverse()) await rebuild(target, object);
     await target.query(`INSERT INTO loaded VALUES (1, 1, 1, 1, NULL, NULL, NULL, 'a')`);
-    expect(await inTransaction(() => dropForLoad(target, { schema: 'public', name: 'parents' }, { loading: [] }))).toEqual([]);
+    expect(await inTransaction(() => dropForLoad(target, { schema: 'public', name: 'parents' }, { isLoading: () => false }))).toEqual([]);
     await target.query('DELETE FROM loaded');
   });
 
   it('tells when rows break what is rebuilt, without a row value, and another object of the name', async () => {
-    const dropped = await inTransaction(() => dropForLoad(target, table, { loading: [{ schema: 'public', name: 'parents' }] }));
+    const dropped = await inTransaction(() => dropForLoad(target, table, { isLoading: ({ name }) => name === 'parents' }));
     await target.query(`ALTER TABLE loaded DISABLE TRIGGER ALL; INSERT INTO loaded VALUES (1, 4711, 4711, 1, 1), (2, 4711, 4711, 2, 1); ALTER TABLE loaded ENABLE TRIGGER one; ALTER TABLE loaded ENABLE ALWAYS TRIGGER two`);
     const unique = dropped.find(({ kind }) => kind === 'unique');
     const plain = dropped.find(({ kind }) => kind === 'index');

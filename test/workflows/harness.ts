@@ -97,8 +97,15 @@ function succeeding(world: World): Activities {
       world.version++;
       return Promise.resolve({ counts: noCounts(), movedToQuarantine: 0, indexesBuilt: 1 });
     },
+    planWork: () => Promise.resolve({ units: [], last: true }),
+    moveBundle({ datasets }) {
+      for (const dataset of datasets) world.done.add(dataset);
+      world.version++;
+      return Promise.resolve({ done: datasets, left: [] });
+    },
+    compareBundle: ({ datasets }) => Promise.resolve({ done: datasets, left: [], tally: { passed: datasets.length, compared: 10 * datasets.length, checks: [], comparisons: [], more: 0 } }),
     settleReferences: () => Promise.resolve({ movedToQuarantine: 0, foreignKeysBuilt: 1 }),
-    restoreObjects: ({ datasets }) => Promise.resolve({ restored: datasets.length, left: [] }),
+    restoreObjects: ({ datasets }) => Promise.resolve({ restored: datasets?.length ?? 0, left: [] }),
     compareCounts: ({ dataset }) => Promise.resolve(outcome('counts', 'count', dataset)),
     compareSample: ({ dataset }) => Promise.resolve(outcome('sample', 'sample', dataset)),
     compareRows: ({ dataset }) => Promise.resolve(comparison(dataset)),

@@ -132,12 +132,15 @@ class SchemaCreation {
   }
 
   private async clearForLoad(made: TableToMake[]): Promise<void> {
-    const loading = this.requests.map((request) => request.target);
-    for (const { request } of [...made].sort((a, b) => this.requests.indexOf(a.request) - this.requests.indexOf(b.request))) {
-      const options = { loading, ...(request.arbiter && { arbiter: request.arbiter }) };
+    const loaded = new Set(this.requests.map((request) => qualified(request.target)));
+    const holders = new Map([...this.places.values()].map(({ target, request }) => [qualified(target), request]));
+    const order = new Map(this.requests.map((request, at) => [request, at]));
+    const isLoading = (table: TableName): boolean => loaded.has(qualified(table));
+    for (const { request } of [...made].sort((a, b) => (order.get(a.request) ?? 0) - (order.get(b.request) ?? 0))) {
+      const options = { isLoading, ...(request.arbiter && { arbiter: request.arbiter }) };
       for (const object of await dropForLoad(this.target, request.target, options)) {
         // A foreign key is dropped with whichever of its tables comes first, but belongs to the one that holds it.
-        const holder = [...this.places.values()].find((place) => qualified(place.target) === qualified({ schema: object.schema, name: object.table }))?.request ?? request;
+        const holder = holders.get(qualified({ schema: object.schema, name: object.table })) ?? request;
         this.result.deferred.push({ dataset: holder.dataset, object });
       }
     }

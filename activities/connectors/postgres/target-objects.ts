@@ -9,8 +9,8 @@ export { disableTriggers, rebuild } from './target-rebuild';
 export interface DropOptions {
   /** Columns that decide a conflict on write: a unique index over exactly these stays. */
   arbiter?: string[];
-  /** Tables that are loaded in the same migration. A foreign key goes only if its other side is one of them, or holds no rows. */
-  loading: TableName[];
+  /** Whether a table is loaded in the same migration. A foreign key goes only if its other side is, or holds no rows. */
+  isLoading(table: TableName): boolean | Promise<boolean>;
 }
 
 interface FoundIndex {
@@ -44,7 +44,7 @@ interface FoundForeignKey {
 export function dropForLoad(client: ClientBase, table: TableName, options: DropOptions): Promise<DroppedObject[]> {
   return withEmptySearchPath(client, async () => {
     const foreignKeys: FoundForeignKey[] = [];
-    for (const key of await readForeignKeys(client, table)) if (await mayDrop(client, table, key, options.loading)) foreignKeys.push(key);
+    for (const key of await readForeignKeys(client, table)) if (await mayDrop(client, table, key, options)) foreignKeys.push(key);
     for (const key of foreignKeys) await client.query(`ALTER TABLE ${qualified({ schema: key.schema, name: key.table })} DROP CONSTRAINT ${quoteIdent(key.name)}`);
     const dropped = foreignKeys.map(droppedForeignKey);
     for (const index of await readIndexes(client, table)) {
@@ -108,9 +108,9 @@ function readForeignKeys(client: ClientBase, table: TableName): Promise<FoundFor
   );
 }
 
-async function mayDrop(client: ClientBase, table: TableName, key: FoundForeignKey, loading: TableName[]): Promise<boolean> {
+async function mayDrop(client: ClientBase, table: TableName, key: FoundForeignKey, options: DropOptions): Promise<boolean> {
   const other = sameTable(key.root, table) ? key.refRoot : key.root;
-  if (sameTable(other, table) || loading.some((loaded) => sameTable(loaded, other))) return true;
+  if (sameTable(other, table) || await options.isLoading(other)) return true;
   const [found] = await readRows<{ empty: boolean }>(client, `SELECT NOT EXISTS (SELECT FROM ${await ownRowsOf(client, other)}) AS empty`);
   return found?.empty ?? false;
 }
