@@ -1,8 +1,8 @@
 import { MigrationError } from '../migration/errors';
+import type { AmendedDataset, PlanAmendment } from '../migration/plan/amendment';
 import { isEdited, planEdits, type PlanEdits } from '../migration/plan/edits';
 import { datasetView } from '../migration/plan/order';
 import { datasetSchema, type DatasetPlan, type Plan } from '../migration/plan/schema';
-import type { RunStatus } from '../migration/protocol';
 import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import { compareIdentities, reach } from './admit';
 import type { ActivityDependencies } from './dependencies';
@@ -18,32 +18,6 @@ import { planHash, readPlan, storePlan } from './stores/plan-store';
 /** The owner of a validation counts as alive for this long after it was last heard of. */
 const ALIVE_SECONDS = 45;
 const FENCE_WAIT = '3s';
-
-export interface AmendedDataset {
-  dataset: string;
-  kind: 'changed' | 'added' | 'removed';
-  /** Keys of the dataset that changed. */
-  fields: string[];
-  /** Source rows that its copy has accounted for so far: read again where the dataset changed, kept where it was removed. */
-  rows: number;
-  state: LedgerState['state'] | 'waiting';
-}
-
-/** What an edited plan would do to a migration that was admitted before. */
-export interface PlanAmendment {
-  migration: string;
-  formerHash: string;
-  planHash: string;
-  /** `complete`: what comes again needs another start. */
-  status: RunStatus;
-  finished: boolean;
-  datasets: AmendedDataset[];
-  /** Other keys that changed: they take hold at the next slice. */
-  operational: string[];
-  /** Why the plan cannot be amended so; empty when it can. */
-  refusals: string[];
-  edited: boolean;
-}
 
 interface Found { row: MigrationRow; control: PostgresSystem; former: Plan; edits: PlanEdits; ledger: Map<string, LedgerState> }
 

@@ -1,9 +1,12 @@
 /** What the one door between the command (`scripts/`) and the systems offers. Implemented in `door.ts`. */
 import type { Client } from '@temporalio/client';
 import type { Column } from '../migration/value';
+import type { PlanAmendment } from '../migration/plan/amendment';
 import type { Plan, SchemaObjectsPlan } from '../migration/plan/schema';
 import type { Reason } from '../migration/batch';
 import type { Approval, CheckOutcome, CompareResult, Problem, Progress, BlockedStep, Phase, RunStatus, SkippedStep, StepResolution } from '../migration/protocol';
+
+export type { PlanAmendment } from '../migration/plan/amendment';
 
 export interface DoorOptions {
   /** YAML file of connections. Default: CARAVAN_CONNECTIONS, then `caravan.connections.yaml` in the working directory. */
@@ -57,26 +60,6 @@ export interface PlanCheck {
   problems: Problem[];
   /** With `grants`: least-privilege SQL per connection. */
   grants: { connection: string; sql: string }[];
-}
-
-/** One dataset that an amendment touches. `fields`: the keys that changed; `rows`: source rows that its copy has accounted for so far. */
-export interface AmendedDataset { dataset: string; kind: 'changed' | 'added' | 'removed'; fields: string[]; rows: number; state: 'waiting' | 'open' | 'copied' | 'closed' }
-
-/** What an edited plan would do, or did, to a migration that was admitted before. */
-export interface PlanAmendment {
-  migration: string;
-  formerHash: string;
-  planHash: string;
-  status: RunStatus;
-  /** Its last run has ended: the amended plan needs another start. */
-  finished: boolean;
-  datasets: AmendedDataset[];
-  /** Other keys that changed, such as `batch.batch_size`: they take hold at the next slice. */
-  operational: string[];
-  /** Why the plan cannot be amended so; empty when it can. */
-  refusals: string[];
-  /** False: the plan is the one that the migration has. */
-  edited: boolean;
 }
 
 /** Rows before and after, as text; for the terminal of the person who asked, never for logs or Temporal. */

@@ -4,7 +4,7 @@ import type { KeyText } from '../../migration/split';
 import { nameWithSchemas } from '../connectors/postgres/catalog';
 import { copyOut } from '../connectors/postgres/copy-out';
 import { toMigrationError } from '../connectors/postgres/errors';
-import { refuseHiddenRows, rowsOf } from '../connectors/postgres/selection-sql';
+import { rowsOf } from '../connectors/postgres/selection-sql';
 import { textRow } from '../connectors/postgres/source';
 import { columnList, quoteIdent, quoteLiteral, selectList } from '../connectors/postgres/sql';
 import type { PostgresSystem } from '../connectors/postgres/system';
@@ -20,7 +20,7 @@ const LIMITS = { rowsMax: 2_000, bytesMax: 4 * 1024 * 1024 };
 export async function withSnapshot<T>(system: PostgresSystem, work: (client: Client) => Promise<T>): Promise<T> {
   const client = await system.connect();
   try {
-    await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${refuseHiddenRows('LOCAL')}`);
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     return await work(client);
   } catch (error) {
     throw toMigrationError(error, `connection ${system.config.name}`);

@@ -7,6 +7,7 @@ import { loadDataset } from '../../activities/run-context';
 import type { RunRef, SliceInput } from '../../migration/protocol';
 import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
 import { rowsDigest } from '../fixtures/rows-digest';
+import { until } from '../fixtures/until';
 
 const sides = { source: { connection: 'legacy' }, target: { connection: 'new' } };
 
@@ -16,13 +17,6 @@ describe('tables as they are found', () => {
   afterAll(() => run.close());
   const both = async (sql: string) => { await run.legacy.query(sql); await run.target.query(sql); };
   const sameRows = async (table: string) => expect(await rowsDigest(run.target, table, run.target, table)).toEqual(await rowsDigest(run.legacy, table, run.target, table));
-  async function until(what: () => Promise<boolean>): Promise<void> {
-    for (let i = 0; i < 2_000; i += 1) {
-      if (await what()) return;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    throw new Error('it did not come to that');
-  }
 
   test.each([
     ['skewed', 'k', 'CASE WHEN g % 10 = 0 THEN g::bigint * 1000000000 ELSE g END', 200_000],

@@ -4,6 +4,7 @@ import { parsePlan } from '../../migration/plan/parse';
 import type { Plan } from '../../migration/plan/schema';
 import type { RunRef } from '../../migration/protocol';
 import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
+import { until } from '../fixtures/until';
 
 jest.setTimeout(120_000);
 
@@ -78,7 +79,9 @@ describe('an amended plan', () => {
     const before = Number(await single('SELECT count(*) FROM people'));
     const atWork = run.call(run.activities.copySplit, { ...slice, sliceMs: 60_000 });
     const ended = expect(atWork).rejects.toMatchObject({ code: 'FENCED' });
-    const waiting = async (n: number) => { while (Number(await single('SELECT count(*) FROM pg_locks WHERE NOT granted')) < n) await new Promise((resolve) => setTimeout(resolve, 20)); };
+    // Of this database only, and not by pg_stat_activity: a transaction sees that as it was at its first look.
+    const waiting = (n: number) => until(async () => Number(await single(`SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted
+      AND pid IN (SELECT pid FROM pg_locks WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)) >= n);
     await waiting(1);
     const amending = amendPlan(run.deps, plan(edited), { by: 'ann', formerHash });
     await waiting(2);

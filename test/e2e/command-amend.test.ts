@@ -1,24 +1,11 @@
 import { Client } from 'pg';
 import { commandFolder, type CommandFolder } from '../fixtures/caravan-command';
-import { createDatabase, testStack, type TestDatabase } from '../fixtures/stack';
+import { createDatabase, query, testStack, type TestDatabase } from '../fixtures/stack';
+import { until } from '../fixtures/until';
 
 jest.setTimeout(240_000);
 
 const ROWS = 20_000;
-
-async function query<T extends object>(database: TestDatabase, sql: string): Promise<T[]> {
-  const client = new Client({ connectionString: database.url });
-  await client.connect();
-  try {
-    return (await client.query<T>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
-
-async function until(ready: () => Promise<boolean>): Promise<void> {
-  while (!(await ready())) await new Promise((resolve) => setTimeout(resolve, 50));
-}
 
 const PLAN = (migration: string, edit: { transform?: string; more?: string; batch?: number } = {}) => `
 migration: ${migration}

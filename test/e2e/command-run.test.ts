@@ -1,6 +1,6 @@
-import { Client } from 'pg';
 import { commandFolder, type CommandFolder } from '../fixtures/caravan-command';
-import { createDatabase, testStack, type TestDatabase } from '../fixtures/stack';
+import { createDatabase, query, testStack, type TestDatabase } from '../fixtures/stack';
+import { until } from '../fixtures/until';
 
 jest.setTimeout(240_000);
 
@@ -8,16 +8,6 @@ const ROWS = 40_000;
 const TABLES = `
 CREATE TABLE people (id bigint PRIMARY KEY, email text NOT NULL, joined timestamptz, note text);
 CREATE TABLE payments (id bigint PRIMARY KEY, person_id bigint REFERENCES people (id), amount numeric(20, 4));`;
-
-async function query<T extends object>(database: TestDatabase, sql: string): Promise<T[]> {
-  const client = new Client({ connectionString: database.url });
-  await client.connect();
-  try {
-    return (await client.query<T>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 /** A digest of every row of both tables, made by the server. */
 async function digest(database: TestDatabase): Promise<unknown> {
@@ -127,11 +117,3 @@ describe('caravan run', () => {
     expect(JSON.parse(status.out)).toMatchObject({ status: 'aborted', exitCode: 4 });
   });
 });
-
-async function until(true_: () => Promise<boolean>, limitMs = 90_000): Promise<void> {
-  const deadline = Date.now() + limitMs;
-  while (!(await true_())) {
-    if (Date.now() > deadline) throw new Error('waited in vain');
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

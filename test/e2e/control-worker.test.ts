@@ -2,10 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
-import { Client } from 'pg';
 import { TASK_QUEUE, WORKFLOWS, type MigrationResult } from '../../migration/protocol';
 import { openDoor, type Door } from '../../workers/door';
-import { createDatabase, testStack, type TestDatabase } from '../fixtures/stack';
+import { createDatabase, query, testStack, type TestDatabase } from '../fixtures/stack';
 
 jest.setTimeout(180_000);
 
@@ -14,16 +13,6 @@ let target: TestDatabase;
 let folder: string;
 let door: Door;
 const name = `worker_${Date.now().toString(36)}`;
-
-async function query(database: TestDatabase, sql: string): Promise<unknown[]> {
-  const client = new Client({ connectionString: database.url });
-  await client.connect();
-  try {
-    return (await client.query(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 beforeAll(async () => {
   [legacy, target] = await Promise.all([createDatabase('legacy', 'worker'), createDatabase('new', 'worker')]);

@@ -11,6 +11,7 @@ import type { CommitUnit } from '../../migration/connector';
 import type { CopyActivities, OpenedDataset, RunRef, SliceInput } from '../../migration/protocol';
 import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
 import { TcpProxy, type Cut } from '../fixtures/tcp-proxy';
+import { until } from '../fixtures/until';
 
 const ROWS = 4_000;
 const COLUMNS = 'id bigint PRIMARY KEY, email text, amount numeric, pad text';
@@ -65,13 +66,6 @@ describe('faults of the copy', () => {
     const { rows } = await run.target.query<{ commit_no: string; read_rows: string; done: boolean; fence: string; holder_pid: number }>(`SELECT commit_no, read_rows, done, fence, holder_pid FROM caravan.split WHERE dataset = $1`, [name]);
     return rows[0]!;
   }
-  const until = async (what: () => Promise<boolean> | boolean): Promise<void> => {
-    for (let i = 0; i < 400; i += 1) {
-      if (await what()) return;
-      await new Promise((resolve) => setTimeout(resolve, 25));
-    }
-    throw new Error('it did not come to that in 10 s');
-  };
 
   /** Every row by SQL of its own, and every account: target rows, quarantine, split, commits. */
   async function expectExact(name: string): Promise<void> {

@@ -75,7 +75,7 @@ describe('dashboard', () => {
     const lines = renderDashboard(many, { ...plain, interactive: true, rows: 24 });
     expect(lines.length).toBeLessThan(24);
     expect(lines.join('\n')).toMatch(/d40 +copying/);
-    expect(lines.at(-1)).toBe('and 42 more datasets');
+    expect(lines.at(-1)).toBe('and 42 more datasets; 49 of 50 done');
   });
   test('tells only what is notable, once', () => {
     expect(describeChanges(null, view, plain)).toEqual(['Running (production)', 'users: copying', expect.stringMatching(/^40%: 450,000 of 1,000,000 rows, 1,000 rows\/s/) as string]);

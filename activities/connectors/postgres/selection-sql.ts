@@ -10,8 +10,3 @@ export async function rowsOf(client: ClientBase, selection: Selection, columns?:
   const relation = await findRelation(client, parseTableName(selection.table));
   return selectAll(selection, relation?.hasChildren ?? false, columns);
 }
-
-/** Rows that row security hides from the user are an error from here on, never silently absent. For a connection, or with `LOCAL` a transaction. */
-export function refuseHiddenRows(scope: 'SESSION' | 'LOCAL'): string {
-  return `SET ${scope} row_security = off`;
-}

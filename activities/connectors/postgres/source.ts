@@ -11,7 +11,7 @@ import { decodeText, isWellFormed } from './database-text';
 import { isUnproven, keyComparison, NeighbourCheck, proveKey, refuseTwins } from './declared-key';
 import { describe } from './describe';
 import { sqlState, toMigrationError } from './errors';
-import { refuseHiddenRows, rowsOf } from './selection-sql';
+import { rowsOf } from './selection-sql';
 import { planBounds } from './split-planning';
 import { quoteIdent, selectList } from './sql';
 import type { PostgresSystem } from './system';
@@ -33,7 +33,6 @@ export class PostgresSource implements Source {
   async planSplits(selection: Selection, key: string[], rowsPerSplit: number): Promise<SplitBounds[]> {
     const { rowsEstimate } = await this.describe(selection);
     return this.system.transaction(async (client) => {
-      await client.query(refuseHiddenRows('LOCAL'));
       await proveKey(client, selection, this.place);
       return planBounds(client, { selection, key, rowsPerSplit, rowsEstimate });
     }, 'BEGIN ISOLATION LEVEL REPEATABLE READ').catch((error: unknown) => { throw toMigrationError(error, this.place); });
@@ -42,7 +41,6 @@ export class PostgresSource implements Source {
   async *read(request: ReadRequest): AsyncGenerator<SourceBatch> {
     const client = await this.system.connect();
     try {
-      await client.query(refuseHiddenRows('SESSION'));
       await nameWithSchemas(client, request.columns);
       const sql = await copyStatement(client, request);
       const keyAt = request.key?.map((name) => request.columns.findIndex((column) => column.name === name)) ?? null;
