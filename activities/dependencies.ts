@@ -41,6 +41,8 @@ export interface PlanFolder {
 /** Tells whether the workflow that holds a lease still lives. */
 export interface OwnerLookup {
   state(workflowId: string, firstRunId: string): Promise<'running' | 'closed' | 'not_found'>;
+  /** Whether a worker asked this queue for activities within the last minutes. Unknown counts as not. */
+  serves(queue: string): Promise<boolean>;
   namespace: string;
   /** Base address of the Web UI for links, when known. */
   uiUrl?: string;

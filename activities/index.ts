@@ -37,6 +37,7 @@ export function createActivities(deps: ActivityDependencies): Activities {
     admit: (input) => admit(deps, input),
     readmit: (input) => readmit(deps, input),
     planWork: (input) => planWork(deps, input),
+    isServed: ({ queue }) => deps.owners.serves(queue),
     recordStatus: (input) => recordStatus(deps, input),
     recordApproval: (input) => recordApproval(deps, input),
     recordDecision: (input) => recordDecision(deps, input),

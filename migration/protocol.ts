@@ -280,7 +280,7 @@ export interface RunProgress {
 
 /**
  * The activities, by the names they are registered under. Each is one file in `activities/`.
- * All but admit, readmit, planWork, recordStatus, recordApproval, recordDecision, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
+ * All but admit, readmit, planWork, isServed, recordStatus, recordApproval, recordDecision, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
  */
 export interface ControlActivities {
   admit(input: AdmitInput): Promise<RunView>;
@@ -288,6 +288,8 @@ export interface ControlActivities {
   readmit(input: { ref: RunRef }): Promise<RunView>;
   /** One page of the work of a plan whose view is paged. The same page again is the same until the next `takeInventory`. */
   planWork(input: WorkPageInput): Promise<WorkPage>;
+  /** Whether any worker asked this queue for work lately. */
+  isServed(input: { queue: string }): Promise<boolean>;
   recordStatus(input: StatusInput): Promise<void>;
   recordApproval(input: { ref: RunRef; approval: Approval }): Promise<void>;
   /** Ends the lease. `outcome` is durable when it returns. `skipped`: steps a person skipped, so `complete` does not mean that everything was done. */

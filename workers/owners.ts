@@ -2,6 +2,11 @@ import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription }
 import type { OwnerLookup } from '../activities/dependencies';
 import { MigrationError } from '../migration/errors';
 
+/** `temporal.api.enums.v1.TaskQueueType` */
+const ACTIVITY_QUEUE_TYPE = 2;
+/** A worker whose slots are all taken asks again only when one is free: a slice lasts up to two minutes. */
+const POLLER_FRESH_MS = 4 * 60_000;
+
 /** Asks Temporal whether the workflow that holds a lease still lives. A chain of continued runs counts as one workflow. */
 export function ownersOf(client: Client, namespace: string, uiUrl: string | null): OwnerLookup {
   return {
@@ -15,6 +20,11 @@ export function ownersOf(client: Client, namespace: string, uiUrl: string | null
       const first = await describe(client, workflowId, firstRunId);
       if (!first) return 'not_found';
       return first.status.name === 'RUNNING' ? 'running' : 'closed';
+    },
+    async serves(queue) {
+      const { pollers } = await client.workflowService.describeTaskQueue({ namespace, taskQueue: { name: queue }, taskQueueType: ACTIVITY_QUEUE_TYPE });
+      const freshest = Date.now() - POLLER_FRESH_MS;
+      return pollers.some((poller) => Number(poller.lastAccessTime?.seconds ?? 0) * 1000 > freshest);
     },
   };
 }
@@ -34,4 +44,4 @@ async function describe(client: Client, workflowId: string, runId?: string): Pro
 }
 
 /** For what runs without Temporal: it knows no owner. */
-export const noOwners: OwnerLookup = { namespace: 'default', state: () => Promise.resolve('not_found') };
+export const noOwners: OwnerLookup = { namespace: 'default', state: () => Promise.resolve('not_found'), serves: () => Promise.resolve(false) };

@@ -1,10 +1,10 @@
-import { ActivityCancellationType, proxyActivities, workflowInfo, type ActivityOptions } from '@temporalio/workflow';
+import { ActivityCancellationType, isCancellation, patched, proxyActivities, workflowInfo, type ActivityOptions } from '@temporalio/workflow';
 import { COPY_TASK_QUEUE, sideTaskQueue, type ControlActivities, type CopyActivities, type DatasetView } from '../migration/protocol';
-import { failure, isUnserved } from './failures';
+import { failure, isExpected, isUnserved } from './failures';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
-/** Work that nobody picks up is scheduled twice for this long; then its step blocks and names the queue. */
+/** Work that nobody picks up is scheduled again after this long; when no worker asks for it, its step blocks and names the queue. */
 const UNSERVED_MS = 5 * MINUTE;
 /** A slice that overruns by more is lost: commits in progress end well before. */
 const SLICE_MARGIN_MS = 5 * MINUTE;
@@ -96,7 +96,10 @@ function copyProxies(options: ActivityOptions): CopyActivities {
   });
 }
 
-/** Schedules once more what nobody picked up (all workers may have been away with this one); then says which queue it is. */
+/**
+ * Schedules again what nobody picked up. Workers whose slots are all taken will come to it; where none asks the queue for work (all may have been away
+ * the first time), the failure says which queue it is.
+ */
 function namingQueue(queue: string, activities: CopyActivities): CopyActivities {
   return new Proxy(activities, {
     get(target, name) {
@@ -107,10 +110,21 @@ function namingQueue(queue: string, activities: CopyActivities): CopyActivities 
             return await activity(input);
           } catch (error) {
             if (!isUnserved(error)) throw error;
-            if (round === 2) throw failure('QUEUE_UNSERVED', `No worker took work from the queue "${queue}" for ${(2 * UNSERVED_MS) / MINUTE} minutes: none serves it, or all are busy.`);
+            if (round > 1 && !(await isServed(queue))) throw failure('QUEUE_UNSERVED', `No worker has asked the queue "${queue}" for work in the last ${(round * UNSERVED_MS) / MINUTE} minutes.`);
           }
         }
       };
     },
   });
+}
+
+/** A Temporal that cannot be asked counts as not served: a person is told. */
+async function isServed(queue: string): Promise<boolean> {
+  if (!patched('busy-queues')) return false;
+  try {
+    return await controlActivities(controlQueue(undefined), 'who serves the queue', 'few').isServed({ queue });
+  } catch (error) {
+    if (isCancellation(error) || !isExpected(error)) throw error;
+    return false;
+  }
 }

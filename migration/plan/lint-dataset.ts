@@ -72,9 +72,10 @@ function lintWhere(dataset: DatasetPlan, path: PlanPath): Finding[] {
 
 function lintLinks(plan: Plan, name: string, dataset: DatasetPlan, path: PlanPath): Finding[] {
   const findings: Finding[] = [];
-  const known = Object.keys(plan.datasets);
+  // Only when needed: plans hold thousands of datasets, and each is linted.
+  const known = (): string[] => Object.keys(plan.datasets);
   dataset.after.forEach((other, index) => {
-    if (!Object.hasOwn(plan.datasets, other)) findings.push(fail([...path, 'after', index], `there is no dataset \`${other}\``, suggestion(other, known.filter((x) => x !== name), 'datasets')));
+    if (!Object.hasOwn(plan.datasets, other)) findings.push(fail([...path, 'after', index], `there is no dataset \`${other}\``, suggestion(other, known().filter((x) => x !== name), 'datasets')));
   });
   if (dataset.group !== undefined && !Object.hasOwn(plan.groups, dataset.group)) {
     const groups = Object.keys(plan.groups);
@@ -85,7 +86,7 @@ function lintLinks(plan: Plan, name: string, dataset: DatasetPlan, path: PlanPat
     const at = [...path, 'validation', 'references', column];
     const other = Object.hasOwn(plan.datasets, parent) ? plan.datasets[parent] : undefined;
     if (!other) {
-      findings.push(fail(at, `there is no dataset \`${parent}\``, suggestion(parent, known, 'datasets')));
+      findings.push(fail(at, `there is no dataset \`${parent}\``, suggestion(parent, known(), 'datasets')));
       continue;
     }
     const moved = columnNames(judgeMappings(other, undefined, []).mappings).moved.get(parentColumn);

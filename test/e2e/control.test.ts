@@ -47,7 +47,7 @@ type OwnerState = Awaited<ReturnType<OwnerLookup['state']>>;
 
 function dependencies(options: { owner?: OwnerState; env?: Record<string, string> } = {}): ActivityDependencies {
   const env = { CARAVAN_CONNECTION_LEGACY: legacy.url, CARAVAN_CONNECTION_NEW: target.url, ...options.env };
-  const owners: OwnerLookup = { namespace: 'default', uiUrl: 'http://127.0.0.1:8233', state: () => Promise.resolve(options.owner ?? 'not_found') };
+  const owners: OwnerLookup = { namespace: 'default', uiUrl: 'http://127.0.0.1:8233', state: () => Promise.resolve(options.owner ?? 'not_found'), serves: () => Promise.resolve(true) };
   const deps = buildDependencies({ connections: readConnections({ env, cwd: plans }), env, log: pino({ level: 'silent' }), plansFolder: plans, owners });
   opened.push(deps);
   return deps;
