@@ -105,8 +105,8 @@ async function prepareTable(client: ClientBase, context: DatasetContext, table: 
 
 async function planBounds(context: DatasetContext, { source }: DatasetMapping): Promise<SplitBounds[]> {
   if (!source.key) return [{ after: null, upTo: null }];
-  const workers = context.plan.batch.parallel_workers;
-  const rowsPerSplit = Math.min(SPLIT_ROWS_MAX, Math.max(SPLIT_ROWS_MIN, Math.ceil(source.rowsEstimate / (workers * SPLITS_PER_WORKER))));
+  const { parallel_workers: workers, split_rows: splitRows } = context.plan.batch;
+  const rowsPerSplit = splitRows ?? Math.min(SPLIT_ROWS_MAX, Math.max(SPLIT_ROWS_MIN, Math.ceil(source.rowsEstimate / (workers * SPLITS_PER_WORKER))));
   return new PostgresSource(context.source, `datasets.${context.name}.source`).planSplits(context.sourceSelection, source.key, rowsPerSplit);
 }
 

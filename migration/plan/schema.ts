@@ -143,6 +143,7 @@ export const planSchema = z
     batch: z.strictObject({
       batch_size: z.number().int().min(1).max(1_000_000).default(10_000).describe('Rows per batch.'),
       parallel_workers: z.number().int().min(1).max(64).default(4).describe('Splits of one dataset copied at the same time.'),
+      split_rows: z.number().int().min(1_000).max(100_000_000).optional().describe('Rows of one split. Default: by the size of the table, between 100,000 and 2,000,000.'),
       parallel_datasets: z.number().int().min(1).max(64).default(2).describe('Datasets copied at the same time.'),
       memory_limit: byteSize.prefault('2GB').describe('Memory for batches of one worker.'),
       checkpoint_interval: z.number().int().min(1).max(10_000_000).default(50_000).describe('Rows per commit (or 64 MB, whichever is first).'),

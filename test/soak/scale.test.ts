@@ -1,7 +1,7 @@
-import { Client } from 'pg';
 import { commandFolder, type CommandFolder } from '../fixtures/caravan-command';
 import { watchProcesses, type Peaks } from '../fixtures/process-watch';
-import { createDatabase, testStack, type TestDatabase } from '../fixtures/stack';
+import { createNamespace, temporalClient } from '../fixtures/namespaces';
+import { createDatabase, query, testStack, type TestDatabase } from '../fixtures/stack';
 
 const TABLES = 2_000;
 /** Every hundredth table is not tiny, every seventh leans on its neighbour. */
@@ -29,18 +29,15 @@ SELECT count(*)::int AS tables, sum(rows)::bigint::text AS rows, md5(string_agg(
 const OBJECTS = `SELECT (SELECT count(*)::int FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = 'public'::regnamespace AND i.indisvalid) AS indexes,
   (SELECT count(*)::int FROM pg_constraint WHERE contype = 'f' AND convalidated) AS keys`;
 
-interface Digest { tables: number; rows: string; digest: string }
+const PLAN = (migration: string, tables: string[], more = '', target = 'new') => `
+migration: ${migration}
+schema: create
+datasets:
+${tables.map((table) => `  ${table}: { source: { connection: legacy }, target: { connection: ${target} } }`).join('\n')}
+${more}
+`;
 
-async function query<T extends object>(database: TestDatabase, sql: string): Promise<T[]> {
-  const client = new Client({ connectionString: database.url });
-  await client.connect();
-  try {
-    const result = await client.query<T>(sql) as unknown as { rows: T[] } | { rows: T[] }[];
-    return Array.isArray(result) ? result.at(-1)?.rows ?? [] : result.rows;
-  } finally {
-    await client.end();
-  }
-}
+interface Digest { tables: number; rows: string; digest: string }
 
 function flat({ samples }: Peaks): { middle: number; end: number } {
   const part = (from: number, to: number) => Math.max(...samples.slice(Math.floor(samples.length * from), Math.ceil(samples.length * to)));
@@ -52,9 +49,13 @@ describe('scale of the orchestration', () => {
   let fresh: TestDatabase;
   let folder: CommandFolder;
 
+  let namespace: string;
+
   beforeEach(async () => {
+    // Workers of other suites serve the same queues.
+    namespace = await createNamespace();
     [legacy, fresh] = await Promise.all([createDatabase('legacy', 'scale'), createDatabase('new', 'scale')]);
-    folder = commandFolder({ TEMPORAL_ADDRESS: testStack().temporal, CARAVAN_CONNECTION_LEGACY: legacy.url, CARAVAN_CONNECTION_NEW: fresh.url });
+    folder = commandFolder({ TEMPORAL_ADDRESS: testStack().temporal, TEMPORAL_NAMESPACE: namespace, CARAVAN_CONNECTION_LEGACY: legacy.url, CARAVAN_CONNECTION_NEW: fresh.url });
   });
   afterEach(async () => {
     folder.remove();
@@ -80,4 +81,73 @@ describe('scale of the orchestration', () => {
     const { middle, end: last } = flat(peaks);
     expect(last).toBeLessThan(middle * 1.5 + 100);
   }, 3_600_000);
+
+  /** `rows` rows with keys that lie far apart, and one index to be built again. */
+  const numbered = (table: string, rows: number) => `CREATE TABLE ${table} (id bigint PRIMARY KEY, name text NOT NULL);
+    INSERT INTO ${table} SELECT g::bigint * 1000003, 'name ' || g FROM generate_series(1, ${rows}) g; CREATE INDEX ON ${table} (name); ANALYZE ${table};`;
+
+  test('500 splits of one table: the workflow continues as new and every row arrives once', async () => {
+    await query(legacy, numbered('one', 500_000));
+    folder.write('plan.yaml', PLAN('splits', ['one'], 'batch: { split_rows: 1000, parallel_workers: 8 }'));
+    const running = folder.start('run', 'plan.yaml', '--json');
+    const watch = await watchProcesses(fresh.url, () => [running.child.pid ?? 0]);
+    const end = await running.end;
+    const peaks = await watch.stop();
+    expect(end).toMatchObject({ code: 0 });
+    expect(await query(fresh, `SELECT count(*)::int AS splits FROM caravan.split WHERE done`)).toEqual([{ splits: 500 }]);
+    expect(await query<Digest>(fresh, DIGEST)).toEqual(await query<Digest>(legacy, DIGEST));
+    expect(peaks.connections).toBeLessThanOrEqual(40);
+    const { client, close } = await temporalClient(namespace);
+    const { events } = await client.workflow.getHandle('migration-splits/one').fetchHistory();
+    expect(events?.[0]?.workflowExecutionStartedEventAttributes?.continuedExecutionRunId).toBeTruthy();
+    await close();
+  }, 1_800_000);
+
+  test('four migrations at once on one worker', async () => {
+    const targets = await Promise.all([0, 1, 2, 3].map(() => createDatabase('new', 'scale')));
+    try {
+      for (const table of ['a', 'b', 'c']) await query(legacy, numbered(table, 20_000));
+      targets.forEach((target, at) => {
+        folder.env[`CARAVAN_CONNECTION_NEW_${at}`] = target.url;
+        folder.write(`plan-${at}.yaml`, PLAN(`many-${at}`, ['a', 'b', 'c'], 'batch: { split_rows: 1000, parallel_workers: 8, parallel_datasets: 3 }', `new_${at}`));
+      });
+      const worker = folder.start('worker');
+      const watch = await watchProcesses(legacy.url, () => [worker.child.pid ?? 0]);
+      const ends = await Promise.all(targets.map((_, at) => folder.caravan('start', `plan-${at}.yaml`, '--wait', '--json')));
+      const peaks = await watch.stop();
+      worker.child.kill('SIGTERM');
+      expect((await worker.end).code).toBe(0);
+      expect(ends.map(({ code }) => code)).toEqual([0, 0, 0, 0]);
+      const [source] = await query<Digest>(legacy, DIGEST);
+      for (const target of targets) expect(await query<Digest>(target, DIGEST)).toEqual([source]);
+      // 16 copy activities read at a time, beside the pool of 16.
+      expect(peaks.connections).toBeLessThanOrEqual(40);
+    } finally {
+      await Promise.all(targets.map((target) => target.drop()));
+    }
+  }, 1_800_000);
+
+  test('one migration on three workers, of which one is killed and one is told to stop', async () => {
+    for (const table of ['a', 'b']) await query(legacy, numbered(table, 150_000));
+    folder.write('plan.yaml', PLAN('shared', ['a', 'b'], 'batch: { split_rows: 2000, checkpoint_interval: 500, batch_size: 250, parallel_workers: 8 }'));
+    const workers = [0, 1, 2].map(() => folder.start('worker'));
+    const running = folder.caravan('start', 'plan.yaml', '--wait', '--json');
+    const done = async () => (await query<{ n: number }>(fresh, `SELECT CASE WHEN to_regclass('caravan.split') IS NULL THEN 0 ELSE 1 END AS n`))[0]?.n === 1
+      ? (await query<{ n: number }>(fresh, 'SELECT count(*)::int AS n FROM caravan.split WHERE done'))[0]?.n ?? 0 : 0;
+    while ((await done()) < 10) await new Promise((resolve) => setTimeout(resolve, 200));
+    workers[0]?.child.kill('SIGKILL');
+    while ((await done()) < 40) await new Promise((resolve) => setTimeout(resolve, 200));
+    workers[1]?.child.kill('SIGTERM');
+    expect((await workers[1]?.end)?.code).toBe(0);
+    expect(await running).toMatchObject({ code: 0 });
+    workers[2]?.child.kill('SIGTERM');
+    await workers[2]?.end;
+    expect(await query<Digest>(fresh, DIGEST)).toEqual(await query<Digest>(legacy, DIGEST));
+    expect(await query(fresh, OBJECTS)).toEqual(await query(legacy, OBJECTS));
+    // More than one worker took part.
+    const { client, close } = await temporalClient(namespace);
+    const { events = [] } = await client.workflow.getHandle('migration-shared/a').fetchHistory();
+    expect(new Set((events ?? []).flatMap((event) => event.activityTaskStartedEventAttributes?.identity ?? [])).size).toBeGreaterThan(1);
+    await close();
+  }, 1_800_000);
 });
