@@ -10,7 +10,7 @@ import type { DatasetContext } from './run-context';
 import { datasetCounts, insertSplits, loadDatasetRow, type DatasetRow } from './stores/ledger';
 
 /** What leans on others goes first. */
-const ORDER: DroppedObject['kind'][] = ['foreign_key', 'unique', 'index', 'trigger'];
+const ORDER: DroppedObject['kind'][] = ['foreign_key', 'check', 'unique', 'index', 'trigger'];
 const LOCK_TIMEOUT_MS = 30_000;
 /** What the ledger holds of a dataset beside its own row. */
 const RECORDS = ['quarantine', 'commit', 'split', 'adjustment', 'merged_key', 'before_image'];

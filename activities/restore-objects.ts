@@ -12,7 +12,7 @@ import { loadRun, targetTable } from './run-context';
 import { hasTable } from './stores/control-store';
 
 /** What other objects lean on comes first. */
-const ORDER: DroppedObject['kind'][] = ['index', 'unique', 'foreign_key', 'trigger'];
+const ORDER: DroppedObject['kind'][] = ['index', 'unique', 'check', 'foreign_key', 'trigger'];
 
 /** What could not be restored, told one by one up to so many. */
 const LEFT_TOLD_MAX = 200;

@@ -1,6 +1,7 @@
 import { MigrationError } from '../migration/errors';
 import type { RunRef, SettledReferences } from '../migration/protocol';
 import { finishObjects } from './carry-objects';
+import type { TableName } from './connectors/postgres/sql';
 import type { ActivityDependencies } from './dependencies';
 import { underFence } from './reconciliation/dataset-fence';
 import { rebuildDropped, standingOf, takeAway } from './reconciliation/dropped-objects';
@@ -8,6 +9,7 @@ import { whileAlive } from './reconciliation/liveness';
 import { moveOrphans, readForeignKey, type Reference } from './reconciliation/references';
 import { withSource } from './reconciliation/row-mover';
 import { Settling, type TakenObject } from './reconciliation/settling';
+import { restoreUnprovedChecks } from './reconciliation/unproved-checks';
 import { loadRun } from './run-context';
 
 type Chosen = ReadonlySet<string>;
@@ -59,6 +61,8 @@ async function foreignKeyReferences(settling: Settling, keys: readonly TakenObje
   const found: Reference[] = [];
   for (const stored of keys) {
     const { object, connection } = stored;
+    // One that the source has not proved either forbids no row that is there.
+    if (/ NOT (VALID|ENFORCED)$/.test(object.definition)) continue;
     const child = childOf(settling, stored);
     const key = readForeignKey(object);
     if (child === undefined || !key || !object.references) continue;
@@ -112,13 +116,15 @@ async function holderOf(settling: Settling, chosen: Chosen, stored: TakenObject)
   return settling.hold(name);
 }
 
-/** Views, triggers and the like that waited for the rows: once per target, under the fence of one of its datasets. */
+/** Checks that are not proved, views, triggers and the like, that waited for the rows: once per target, under the fence of one of its datasets. */
 async function finishAllObjects(settling: Settling, chosen: Chosen, signal: AbortSignal): Promise<string[]> {
   const notCarried: string[] = [];
   for (const connection of settling.targets.keys()) {
     const name = [...chosen].find((one) => settling.place(one).connection === connection);
     if (name === undefined) continue;
     const { target, held } = await settling.hold(name);
+    const isLoading = (table: TableName): boolean => !settling.closed.has(settling.owner(connection, table) ?? name);
+    await restoreUnprovedChecks(target, held, isLoading, signal);
     notCarried.push(...(await finishObjects(target, held, settling.closed, signal)));
   }
   return notCarried;

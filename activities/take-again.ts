@@ -11,7 +11,7 @@ import { hasTable } from './stores/control-store';
 import { loadDatasetRow, type DatasetRow } from './stores/ledger';
 
 /** What leans on others goes first. */
-const ORDER: DroppedObject['kind'][] = ['foreign_key', 'unique', 'index', 'trigger'];
+const ORDER: DroppedObject['kind'][] = ['foreign_key', 'check', 'unique', 'index', 'trigger'];
 const LOCK_TIMEOUT_MS = 30_000;
 
 /**

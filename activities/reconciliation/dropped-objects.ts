@@ -7,7 +7,7 @@ import type { PostgresSystem } from '../connectors/postgres/system';
 import { underFence, type DatasetFence } from './dataset-fence';
 
 /**
- * An object taken away for the load; `dataset` took it. `rebuilt`: its own step (`closeDataset`, `settleReferences`) has done its work. Foreign keys and
+ * An object taken away for the load; `dataset` took it. `rebuilt`: its own step (`closeDataset`, `settleReferences`) has done its work. Foreign keys, checks and
  * triggers that are only given back for the time being (`restoreObjects`) stay `dropped`: that step is still owed.
  */
 export interface StoredObject { id: string; dataset: string; state: 'dropped' | 'rebuilt'; object: DroppedObject }
@@ -32,12 +32,12 @@ export async function rebuildDropped(system: PostgresSystem, held: DatasetFence,
   });
 }
 
-/** How a foreign key or trigger stands now. `unproved`: a foreign key that is NOT VALID. Other kinds are where their state says. */
+/** How a foreign key, check or trigger stands now. `unproved`: a foreign key that is NOT VALID. Other kinds are where their state says. */
 export async function standingOf(client: ClientBase, { object, state }: Pick<StoredObject, 'object' | 'state'>): Promise<'there' | 'unproved' | 'away'> {
   const { kind, schema, table, name } = object;
   if (kind === 'index' || kind === 'unique') return state === 'rebuilt' ? 'there' : 'away';
   const { rows } = await client.query<{ whole: boolean; away: boolean }>(
-    kind === 'foreign_key'
+    kind === 'foreign_key' || kind === 'check'
       ? `SELECT k.convalidated AS whole, false AS away FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class t ON t.oid = k.conrelid
          JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = $1 AND t.relname = $2 AND k.conname = $3`
       : `SELECT true AS whole, g.tgenabled = 'D' AS away FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class t ON t.oid = g.tgrelid

@@ -132,7 +132,7 @@ CREATE TABLE IF NOT EXISTS caravan.dropped_object (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   migration text NOT NULL,
   dataset text NOT NULL,
-  kind text NOT NULL CHECK (kind IN ('index', 'unique', 'foreign_key', 'trigger')),
+  kind text NOT NULL CHECK (kind IN ('index', 'unique', 'foreign_key', 'check', 'trigger')),
   table_schema text NOT NULL,
   table_name text NOT NULL,
   name text NOT NULL,
@@ -140,6 +140,13 @@ CREATE TABLE IF NOT EXISTS caravan.dropped_object (
   state text NOT NULL DEFAULT 'dropped' CHECK (state IN ('dropped', 'rebuilt')),
   UNIQUE (migration, kind, table_schema, table_name, name)
 );
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = 'caravan.dropped_object'::regclass AND conname = 'dropped_object_kind_check'
+      AND pg_catalog.pg_get_constraintdef(oid) LIKE '%''check''%') THEN
+    ALTER TABLE caravan.dropped_object DROP CONSTRAINT IF EXISTS dropped_object_kind_check,
+      ADD CONSTRAINT dropped_object_kind_check CHECK (kind IN ('index', 'unique', 'foreign_key', 'check', 'trigger'));
+  END IF;
+END $$;
 
 -- What comes with the tables by option (views, triggers, ...): made, waiting for the rows of its datasets, or left out with the reason.
 CREATE TABLE IF NOT EXISTS caravan.schema_object (

@@ -5,7 +5,7 @@ import { freeName, optionally, type Building, type Optional } from './building';
 import { readRows } from './catalog';
 import type { PlannedColumn, TablePlan } from './create-table';
 import { quoteIdent, quoteLiteral, qualified, type TableName } from './sql';
-import type { LeftOut, SequenceSettings } from './table-definition';
+import type { ConstraintDefinition, LeftOut, SequenceSettings } from './table-definition';
 
 /** The table with its columns, and its partitions, all under the source's column names; constraints, defaults and indexes come with `finishTable`. */
 export async function createTable(building: Building, plan: TablePlan, parents: TableName[]): Promise<LeftOut[]> {
@@ -109,13 +109,26 @@ export async function finishTable(building: Building, plan: TablePlan, inherits:
   // Indexes and constraints of partitions first: those of the root then take them over, names and all.
   for (const partition of plan.partitions) leftOut.push(...(await finishTable(building, partition, true)));
   await finishColumns(building, plan, optional, leftOut);
-  for (const constraint of plan.constraints) if (!(constraint.inherited && inherits)) await addConstraint(building, plan, constraint, optional, leftOut);
+  for (const constraint of plan.constraints) if (!(constraint.inherited && inherits) && !isUnprovedCheck(constraint)) await addConstraint(building, plan, constraint, optional, leftOut);
   await addIndexes(building, plan, optional, leftOut);
   await addStatistics(building, plan, optional);
   await setOptions(plan, optional);
   await setReplicaIdentity(building, plan, optional);
   if (plan.source.comment !== null) await building.client.query(`COMMENT ON TABLE ${qualified(plan.target)} IS ${quoteLiteral(plan.source.comment)}`);
   return leftOut;
+}
+
+/** Checks that the source has not proved. Call it when all tables are finished. */
+export async function addUnprovedChecks(building: Building, plan: TablePlan, inherits: boolean): Promise<LeftOut[]> {
+  const leftOut: LeftOut[] = [];
+  const optional = optionally(building, leftOut);
+  for (const partition of plan.partitions) leftOut.push(...(await addUnprovedChecks(building, partition, true)));
+  for (const constraint of plan.constraints) if (isUnprovedCheck(constraint) && !(constraint.inherited && inherits)) await addConstraint(building, plan, constraint, optional, leftOut);
+  return leftOut;
+}
+
+function isUnprovedCheck({ kind, definition }: ConstraintDefinition): boolean {
+  return kind === 'c' && definition.endsWith(' NOT VALID');
 }
 
 /** One by one: an older server may not know one of them. */

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import { MigrationError } from '../../../migration/errors';
-import { createTable, finishTable, renameColumns } from './build-table';
+import { addUnprovedChecks, createTable, finishTable, renameColumns } from './build-table';
 import type { Building } from './building';
 import { findRelation, requireRelation, serverMajor, withEmptySearchPath, type Relation } from './catalog';
 import { NeededObjects } from './create-dependencies';
@@ -16,7 +16,7 @@ import { parentsInTarget } from './inherited-tables';
 import { compareWithExisting } from './schema-difference';
 import { columnList, displayName, qualified, type TableName } from './sql';
 import { readTableDefinitions, type LeftOut, type TableDefinition } from './table-definition';
-import { dropForLoad } from './target-objects';
+import { dropForLoad, dropUnprovedChecks } from './target-objects';
 
 export type { CreateRequest } from './create-request';
 
@@ -24,7 +24,7 @@ export interface CreatedTables {
   created: { dataset: string; table: TableName }[];
   /** Were there already, and equal. */
   existing: TableName[];
-  /** Secondary indexes, unique constraints and foreign keys, in the target's names: store them in the same transaction and build them after the load. */
+  /** Secondary indexes, unique constraints, foreign keys and checks that are not valid, in the target's names: store them in the same transaction and build them after the load. */
   deferred: { dataset: string; object: DroppedObject }[];
   /** What the target does not get, by name, with the reason. */
   leftOut: (LeftOut & { dataset: string })[];
@@ -55,6 +55,8 @@ class SchemaCreation {
     const building: Building = { client: target, major, schemas, sequences: new Map(), indexNames: new Map() };
     const made = await this.createAll(building, await this.withoutExisting(planned));
     for (const { request, plan, parents } of made) this.note(request.dataset, await finishTable(building, plan, parents.length > 0));
+    // A parent's goes down to its children: their own must be there before.
+    for (const { request, plan, parents } of made) this.note(request.dataset, await addUnprovedChecks(building, plan, parents.length > 0));
     for (const { plan } of made) await renameColumns(building, plan);
     for (const { request, plan } of made) {
       for (const one of withPlannedPartitions(plan)) {
@@ -138,7 +140,7 @@ class SchemaCreation {
     const isLoading = (table: TableName): boolean => loaded.has(qualified(table));
     for (const { request } of [...made].sort((a, b) => (order.get(a.request) ?? 0) - (order.get(b.request) ?? 0))) {
       const options = { isLoading, ...(request.arbiter && { arbiter: request.arbiter }) };
-      for (const object of await dropForLoad(this.target, request.target, options)) {
+      for (const object of [...(await dropUnprovedChecks(this.target, request.target)), ...(await dropForLoad(this.target, request.target, options))]) {
         // A foreign key is dropped with whichever of its tables comes first, but belongs to the one that holds it.
         const holder = holders.get(qualified({ schema: object.schema, name: object.table })) ?? request;
         this.result.deferred.push({ dataset: holder.dataset, object });

@@ -2,11 +2,11 @@ import type { TableName } from './sql';
 
 /** An object taken away for the load, with all that is needed to make it again. Stored as JSON in `caravan.dropped_object`. */
 export interface DroppedObject {
-  kind: 'index' | 'unique' | 'foreign_key' | 'trigger';
+  kind: 'index' | 'unique' | 'foreign_key' | 'check' | 'trigger';
   schema: string;
   table: string;
   name: string;
-  /** index: CREATE INDEX; unique and foreign_key: the constraint's own text; trigger: its state (`O`, `R` or `A`). */
+  /** index: CREATE INDEX; unique, foreign_key and check: the constraint's own text; trigger: its state (`O`, `R` or `A`). */
   definition: string;
   /** unique: CREATE UNIQUE INDEX. */
   indexDefinition?: string;

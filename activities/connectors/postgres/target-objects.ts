@@ -86,6 +86,27 @@ function droppedIndex(table: TableName, index: FoundIndex): DroppedObject {
   };
 }
 
+/**
+ * Takes off the checks of a table that are not proved (NOT VALID): rows of the source may break them, and are carried all the same. With a parent's go those that
+ * children have from it. In the transaction of `dropForLoad`, before it.
+ */
+export function dropUnprovedChecks(client: ClientBase, table: TableName): Promise<DroppedObject[]> {
+  return withEmptySearchPath(client, async () => {
+    const checks = await readRows<{ name: string; definition: string; comment: string | null; schema: string; table: string }>(
+      client,
+      `WITH own AS (SELECT t.oid FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace WHERE tn.nspname = $1 AND t.relname = $2
+         UNION SELECT p.relid FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace CROSS JOIN pg_catalog.pg_partition_tree(t.oid) p
+           WHERE tn.nspname = $1 AND t.relname = $2 AND t.relkind = 'p')
+       SELECT k.conname AS name, pg_catalog.pg_get_constraintdef(k.oid) AS definition, pg_catalog.obj_description(k.oid, 'pg_constraint') AS comment, n.nspname AS schema, c.relname AS table
+       FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+       WHERE k.conrelid IN (SELECT oid FROM own) AND k.contype = 'c' AND NOT k.convalidated AND k.coninhcount = 0 AND pg_catalog.pg_get_constraintdef(k.oid) LIKE '% NOT VALID' ORDER BY k.conname`,
+      [table.schema, table.name],
+    );
+    for (const check of checks) await client.query(`ALTER TABLE ${qualified({ schema: check.schema, name: check.table })} DROP CONSTRAINT ${quoteIdent(check.name)}`);
+    return checks.map(({ comment, ...check }): DroppedObject => ({ kind: 'check', ...check, ...(comment !== null && { comment }) }));
+  });
+}
+
 const ROOT = (relation: string): string => `(SELECT json_build_object('schema', an.nspname, 'name', a.relname) FROM pg_catalog.pg_class a JOIN pg_catalog.pg_namespace an ON an.oid = a.relnamespace
          WHERE a.oid = CASE WHEN ${relation}.relispartition THEN pg_catalog.pg_partition_root(${relation}.oid)::oid ELSE ${relation}.oid END)`;
 
