@@ -38,14 +38,14 @@ async function analyzeRun(deps: ActivityDependencies, ref: RunRef): Promise<Inve
 }
 
 /** All that is wrong or doubtful between the two sides of every dataset; throws only what is no matter of the plan (unreachable systems). */
-export async function analyzePlan(deps: AnalysisDependencies, plan: Plan): Promise<InventorySummary> {
+export async function analyzePlan(deps: AnalysisDependencies, plan: Plan, described: typeof describeSource = describeSource): Promise<InventorySummary> {
   const datasets = Object.entries(plan.datasets);
   const found: InventorySummary[] = [];
   let next = 0;
   const lane = async (): Promise<void> => {
     for (let at = next++; at < datasets.length; at = next++) {
       const [name, dataset] = datasets[at] ?? [];
-      if (name !== undefined && dataset) found[at] = await analyzeDataset(deps, plan, name, dataset);
+      if (name !== undefined && dataset) found[at] = await analyzeDataset(deps, plan, name, dataset, described);
     }
   };
   const lanes = await Promise.allSettled(Array.from({ length: Math.min(LANES, datasets.length) }, lane));
@@ -55,10 +55,10 @@ export async function analyzePlan(deps: AnalysisDependencies, plan: Plan): Promi
   return { tables: sum((one) => one.tables), rows: sum((one) => one.rows), bytes: sum((one) => one.bytes), problems: found.flatMap((one) => one.problems) };
 }
 
-async function analyzeDataset(deps: AnalysisDependencies, plan: Plan, name: string, dataset: DatasetPlan): Promise<InventorySummary> {
+async function analyzeDataset(deps: AnalysisDependencies, plan: Plan, name: string, dataset: DatasetPlan, described: typeof describeSource): Promise<InventorySummary> {
   const summary: InventorySummary = { tables: 0, rows: 0, bytes: 0, problems: [] };
   try {
-    const source = await describeSource(deps, name, dataset);
+    const source = await described(deps, name, dataset);
     summary.tables = 1;
     summary.rows = source.rowsEstimate;
     summary.bytes = source.bytesEstimate;

@@ -1,22 +1,24 @@
 import type { Plan, SchemaObjectsPlan } from '../migration/plan/schema';
 import type { Problem, RunRef } from '../migration/protocol';
-import { planObjects, type MovedTable, type NotCarried } from './connectors/postgres/carried-objects';
+import { planObjects, type Choice, type MovedTable, type NotCarried } from './connectors/postgres/carried-objects';
 import { finishObject, makeObjects, reasonOf } from './connectors/postgres/carried-objects/make-objects';
 import { withEmptySearchPath } from './connectors/postgres/catalog';
+import { toMigrationError } from './connectors/postgres/errors';
+import { followSequence, readSequence } from './connectors/postgres/sequences';
 import { parseTableName } from './connectors/postgres/sql';
 import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import type { ActivityDependencies } from './dependencies';
 import { underFence, type DatasetFence } from './reconciliation/dataset-fence';
-import { describeSource, requestFor } from './schema-requests';
+import { createsTable, describeSource, requestFor } from './schema-requests';
 import { lockWaiting, readObjects, settleObject, storeObjects, type StoredObject } from './stores/schema-object-store';
 
 type PlanDependencies = Pick<ActivityDependencies, 'systems' | 'transforms'>;
 
-const NOTHING: SchemaObjectsPlan = { functions: false, views: false, materialized_views: false, rules: false, triggers: false, policies: false, owners: false, grants: false };
+const NOTHING: SchemaObjectsPlan = { types: false, sequences: false, functions: false, views: false, materialized_views: false, rules: false, triggers: false, policies: false, owners: false, grants: false };
 
 /** A plan that an earlier version admitted does not have the key. */
 function optionsOf(plan: Plan): SchemaObjectsPlan {
-  return (plan as Partial<Plan>).schema_objects ?? NOTHING;
+  return { ...NOTHING, ...(plan as Partial<Plan>).schema_objects };
 }
 
 /**
@@ -26,14 +28,19 @@ function optionsOf(plan: Plan): SchemaObjectsPlan {
 export async function objectProblems(deps: PlanDependencies, plan: Plan, namesMax = Infinity): Promise<Problem[]> {
   const problems: Problem[] = [];
   for (const [sourceName, targetName] of pairsOf(plan)) {
-    const moved = await movedTables(deps, plan, sourceName, targetName);
-    const { left } = await asPostgres(deps.systems.open(sourceName)).use((client) => planObjects(client, moved, optionsOf(plan)));
-    problems.push(...inGroups(left, sourceName, namesMax));
+    const { left } = await objectsOf(deps, plan, sourceName, targetName);
+    problems.push(...leftProblems(left, sourceName, namesMax));
   }
   return problems;
 }
 
-function inGroups(left: readonly NotCarried[], source: string, namesMax: number): Problem[] {
+/** What the target gets beside the tables, as far as source and plan tell, and what it does not. */
+export async function objectsOf(deps: PlanDependencies, plan: Plan, sourceName: string, targetName: string): Promise<Choice> {
+  const moved = await movedTables(deps, plan, sourceName, targetName);
+  return asPostgres(deps.systems.open(sourceName)).use((client) => planObjects(client, moved, optionsOf(plan)));
+}
+
+export function leftProblems(left: readonly NotCarried[], source: string, namesMax = Infinity): Problem[] {
   const groups = new Map<string, NotCarried[]>();
   for (const item of left) {
     const key = `${item.what}\n${item.reason}`;
@@ -60,7 +67,7 @@ async function movedTables(deps: PlanDependencies, plan: Plan, sourceName: strin
     if (dataset.source.connection !== sourceName || dataset.target.connection !== targetName || dataset.source.query !== undefined) continue;
     const source = parseTableName(dataset.source.table ?? name);
     const target = parseTableName(dataset.target.table ?? name);
-    moved.push({ dataset: name, source, target, changed: dataset.transformations.length === 0 ? new Set() : await changedColumns(deps, plan, name) });
+    moved.push({ dataset: name, created: createsTable(plan, dataset), source, target, changed: dataset.transformations.length === 0 ? new Set() : await changedColumns(deps, plan, name) });
   }
   return moved;
 }
@@ -79,8 +86,7 @@ async function changedColumns(deps: PlanDependencies, plan: Plan, name: string):
  */
 export async function prepareObjects(deps: ActivityDependencies, ref: RunRef, plan: Plan, sourceName: string, targetName: string): Promise<NotCarried[]> {
   const target = asPostgres(deps.systems.open(targetName));
-  const moved = await movedTables(deps, plan, sourceName, targetName);
-  const choice = await asPostgres(deps.systems.open(sourceName)).use((client) => planObjects(client, moved, optionsOf(plan)));
+  const choice = await objectsOf(deps, plan, sourceName, targetName);
   return target.transaction((client) => withEmptySearchPath(client, async () => {
     const done = new Set((await readObjects(client, ref.migration)).filter((one) => one.source === sourceName && one.state === 'made').map(keyOf));
     const finished = choice.chosen.filter((object) => object.afterLoad.length > 0 && done.has(keyOf({ source: sourceName, ...object })));
@@ -118,4 +124,26 @@ export async function finishObjects(system: PostgresSystem, held: DatasetFence, 
     }
   }
   return failed;
+}
+
+/**
+ * Brings sequences that came by option to the source's state of now. A source that this worker does not reach, or may not read, does not count.
+ * Fenced, repeatable. @throws MigrationError `FENCED`, and transient ones.
+ */
+export async function followSequences(deps: Pick<ActivityDependencies, 'systems'>, system: PostgresSystem, held: DatasetFence): Promise<void> {
+  const carried = (await system.use((client) => readObjects(client, held.migration))).filter(({ kind, state }) => kind === 'sequence' && state === 'made');
+  for (const { source, name } of carried) {
+    const state = await stateInSource(deps, source, name);
+    if (state) await underFence(system, held, (client) => followSequence(client, name, state));
+  }
+}
+
+async function stateInSource(deps: Pick<ActivityDependencies, 'systems'>, source: string, sequence: string): Promise<Awaited<ReturnType<typeof readSequence>>> {
+  try {
+    return await asPostgres(deps.systems.open(source)).use((client) => readSequence(client, sequence));
+  } catch (error) {
+    const known = toMigrationError(error, `connection ${source}`);
+    if (known.code === 'CONNECTION_UNKNOWN' || known.code === 'PRIVILEGE_MISSING') return null;
+    throw known;
+  }
 }

@@ -1,20 +1,15 @@
 import type { ClientBase } from 'pg';
-import type { Plan } from '../migration/plan/schema';
 import type { RunRef } from '../migration/protocol';
 import { pairsOf, prepareObjects } from './carry-objects';
-import type { CreateRequest } from './connectors/postgres/create-request';
 import { createTables, type CreatedTables } from './connectors/postgres/create-schema';
 import { displayName } from './connectors/postgres/sql';
 import { asPostgres } from './connectors/postgres/system';
 import type { ActivityDependencies } from './dependencies';
 import { withHeartbeat } from './heartbeat';
 import { loadRun } from './run-context';
-import { createsTable, describeSource, requestFor } from './schema-requests';
+import { CREATE_LOCK, requestsByPair } from './schema-requests';
 import { audit } from './stores/control-store';
 import { installLedger } from './stores/ledger';
-
-/** Key of the advisory lock under which one worker at a time makes tables in a target. */
-const CREATE_LOCK = 7_202_612;
 
 /**
  * Makes the target tables of all datasets with `schema: create`, one transaction per pair of connections that also records ownership and what is to be built after the load.
@@ -54,23 +49,6 @@ async function makeTables(deps: ActivityDependencies, ref: RunRef): Promise<{ cr
   return { created };
 }
 
-interface Pair { sourceName: string; targetName: string; requests: CreateRequest[] }
-
-/** Datasets between the same two connections are made together: their foreign keys need each other. */
-async function requestsByPair(deps: ActivityDependencies, plan: Plan): Promise<Pair[]> {
-  const pairs = new Map<string, Pair>();
-  const creating = Object.values(plan.datasets).filter((dataset) => createsTable(plan, dataset));
-  for (const [name, dataset] of Object.entries(plan.datasets)) {
-    const { connection: sourceName } = dataset.source;
-    const { connection: targetName } = dataset.target;
-    if (!creating.some((other) => other.source.connection === sourceName && other.target.connection === targetName)) continue;
-    const key = JSON.stringify([sourceName, targetName]);
-    const pair = pairs.get(key) ?? { sourceName, targetName, requests: [] };
-    pairs.set(key, pair);
-    pair.requests.push(requestFor(deps, plan, name, dataset, await describeSource(deps, name, dataset)));
-  }
-  return [...pairs.values()];
-}
 
 async function record(client: ClientBase, migration: string, made: CreatedTables): Promise<void> {
   for (const { dataset, table } of made.created) {

@@ -1,24 +1,45 @@
-import type { Client } from 'pg';
 import { isMigrationError } from '../migration/errors';
 import type { DatasetPlan, Plan } from '../migration/plan/schema';
 import type { Problem } from '../migration/protocol';
-import { toMigrationError } from './connectors/postgres/errors';
 import { checkLedgerRights, checkServer, checkSource, checkSql, checkTarget } from './connectors/postgres/preflight';
 import { grantStatements, readGrantFacts, type GrantRequest } from './connectors/postgres/privileges';
 import { parseTableName, type TableName } from './connectors/postgres/sql';
 import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import { analyzePlan } from './analyze-schema';
-import { objectProblems } from './carry-objects';
+import { CheckClients } from './check-clients';
 import type { ActivityDependencies } from './dependencies';
 import { controlConnection } from './plan-reading';
 import { planConnections, sourceSelection, targetTable } from './run-context';
-import { createsTable } from './schema-requests';
+import { createsTable, describeSource } from './schema-requests';
+import { trySchema } from './try-schema';
 
 /** Connections beside those of the copy lanes: control, watching, checks. */
 const SPARE_CONNECTIONS = 4;
 
 /** Compares a plan with the live systems: servers, tables, columns, types, keys, rights and SQL. Changes nothing. What cannot be reached is a problem, too. */
 export async function checkPlanLive(deps: ActivityDependencies, plan: Plan): Promise<Problem[]> {
+  const live = new CheckClients(deps);
+  try {
+    return await checkAll({ deps, live, described: rememberingDescriptions() }, plan);
+  } finally {
+    await live.close();
+  }
+}
+
+interface LiveCheck { deps: ActivityDependencies; live: CheckClients; described: typeof describeSource }
+
+/** Each source is described once, whoever asks. */
+function rememberingDescriptions(): typeof describeSource {
+  const known = new Map<DatasetPlan, ReturnType<typeof describeSource>>();
+  return (deps, name, dataset) => {
+    const found = known.get(dataset) ?? describeSource(deps, name, dataset);
+    known.set(dataset, found);
+    return found;
+  };
+}
+
+async function checkAll(check: LiveCheck, plan: Plan): Promise<Problem[]> {
+  const { deps, live, described } = check;
   const problems: Problem[] = [];
   const reachable = new Set<string>();
   const sound: Plan['datasets'] = {};
@@ -28,20 +49,23 @@ export async function checkPlanLive(deps: ActivityDependencies, plan: Plan): Pro
   for (const connection of new Set([...planConnections(plan), control])) {
     const role = targets.has(connection) || connection === control ? 'target' : 'source';
     await collect(problems, `connection ${connection}`, needed, async () => {
-      problems.push(...(await onClient(deps, connection, (client) => checkServer(client, role, `connection ${connection}`, needed))));
-      if (role === 'target') problems.push(...(await onClient(deps, connection, (client) => checkLedgerRights(client, `connection ${connection}`))));
+      problems.push(...(await live.on(connection, (client) => checkServer(client, role, `connection ${connection}`, needed))));
+      if (role === 'target') problems.push(...(await live.on(connection, (client) => checkLedgerRights(client, `connection ${connection}`))));
       reachable.add(connection);
     });
   }
   for (const [name, dataset] of Object.entries(plan.datasets)) {
     if (!reachable.has(dataset.source.connection) || !reachable.has(dataset.target.connection)) continue;
-    const found = await checkDataset(deps, plan, name, dataset);
+    const found = await checkDataset(check, plan, name, dataset);
     problems.push(...found);
     // What is missing or cannot be read cannot be mapped either: one problem is told once.
     if (!found.some((problem) => problem.severity === 'error')) sound[name] = dataset;
   }
-  await collect(problems, 'datasets', null, async () => { problems.push(...(await analyzePlan(deps, { ...plan, datasets: sound })).problems); });
-  await collect(problems, 'schema_objects', null, async () => { problems.push(...(await objectProblems(deps, { ...plan, datasets: sound }))); });
+  await collect(problems, 'datasets', null, async () => { problems.push(...(await analyzePlan(deps, { ...plan, datasets: sound }, described)).problems); });
+  // With an error somewhere the plan cannot run, and what a trial of the rest leaves out says little.
+  if (!problems.some((problem) => problem.severity === 'error')) {
+    await collect(problems, 'schema_objects', null, async () => { problems.push(...(await trySchema(deps, plan, described, (connection, work) => live.on(connection, work)))); });
+  }
   for (const kind of ['integrity', 'business_rules'] as const) {
     for (const [name, check] of Object.entries(plan.checks[kind])) {
       for (const side of ['source', 'target'] as const) {
@@ -49,37 +73,25 @@ export async function checkPlanLive(deps: ActivityDependencies, plan: Plan): Pro
         const sql = check[side];
         if (sql === undefined || connection === undefined || !reachable.has(connection) || (side === 'target' && plan.schema === 'create')) continue;
         const place = `checks.${kind}.${name}.${side}`;
-        await collect(problems, place, null, async () => { problems.push(...(await onClient(deps, connection, (client) => checkSql(client, sql, place, { one: true })))); });
+        await collect(problems, place, null, async () => { problems.push(...(await live.on(connection, (client) => checkSql(client, sql, place, { one: true })))); });
       }
     }
   }
   return problems;
 }
 
-async function checkDataset(deps: ActivityDependencies, plan: Plan, name: string, dataset: DatasetPlan): Promise<Problem[]> {
+async function checkDataset({ deps, live, described }: LiveCheck, plan: Plan, name: string, dataset: DatasetPlan): Promise<Problem[]> {
   const problems: Problem[] = [];
   const { schema, table } = targetTable(name, dataset);
   await collect(problems, `datasets.${name}.source`, null, async () => {
-    problems.push(...(await onClient(deps, dataset.source.connection, (client) => checkSource(client, sourceSelection(name, dataset), `datasets.${name}.source`))));
+    problems.push(...(await live.on(dataset.source.connection, (client) => checkSource(client, sourceSelection(name, dataset), `datasets.${name}.source`, () => described(deps, name, dataset)))));
   });
   await collect(problems, `datasets.${name}.target`, null, async () => {
     const { key, on_conflict: onConflict, on_existing: onExisting } = dataset.target;
     const needs = { create: createsTable(plan, dataset), truncate: onExisting === 'replace', ...(onConflict === 'update' && key && { arbiter: key }) };
-    problems.push(...(await onClient(deps, dataset.target.connection, (client) => checkTarget(client, { schema, name: table }, needs, `datasets.${name}.target`))));
+    problems.push(...(await live.on(dataset.target.connection, (client) => checkTarget(client, { schema, name: table }, needs, `datasets.${name}.target`))));
   });
   return problems;
-}
-
-/** On a connection of its own: what a check leaves behind (settings, a broken transaction) ends with it. */
-async function onClient<T>(deps: ActivityDependencies, connection: string, work: (client: Client) => Promise<T>): Promise<T> {
-  const client = await asPostgres(deps.systems.open(connection)).connect();
-  try {
-    return await work(client);
-  } catch (error) {
-    throw toMigrationError(error, `connection ${connection}`);
-  } finally {
-    await client.end().catch(() => undefined);
-  }
 }
 
 async function collect(problems: Problem[], place: string, needed: number | null, work: () => Promise<void>): Promise<void> {
@@ -98,13 +110,15 @@ async function collect(problems: Problem[], place: string, needed: number | null
  */
 export async function planGrants(deps: ActivityDependencies, plan: Plan): Promise<{ connection: string; sql: string }[]> {
   const control = controlConnection(plan);
+  const live = new CheckClients(deps);
   const grants: { connection: string; sql: string }[] = [];
   for (const connection of new Set([...planConnections(plan), control])) {
     const system = asPostgres(deps.systems.open(connection));
     const tables = tablesOf(plan, connection);
-    const found = await onClient(deps, connection, (client) => readGrantFacts(client, tables)).catch((error: unknown) => (isMigrationError(error) ? undefined : Promise.reject(error as Error)));
+    const found = await live.on(connection, (client) => readGrantFacts(client, tables)).catch((error: unknown) => (isMigrationError(error) ? undefined : Promise.reject(error as Error)));
     grants.push({ connection, sql: grantStatements({ ...roleOf(system), ...tables, ledger: connection === control || isTarget(plan, connection), ...(found && { found }) }) });
   }
+  await live.close();
   return grants;
 }
 

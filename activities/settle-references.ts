@@ -1,6 +1,6 @@
 import { MigrationError } from '../migration/errors';
 import type { RunRef, SettledReferences } from '../migration/protocol';
-import { finishObjects } from './carry-objects';
+import { finishObjects, followSequences } from './carry-objects';
 import type { TableName } from './connectors/postgres/sql';
 import type { ActivityDependencies } from './dependencies';
 import { underFence } from './reconciliation/dataset-fence';
@@ -40,7 +40,7 @@ async function settle(deps: ActivityDependencies, input: { ref: RunRef; datasets
     const { target, held } = await holderOf(settling, chosen, stored);
     await rebuildDropped(target, held, stored);
   }
-  const notCarried = await finishAllObjects(settling, chosen, signal);
+  const notCarried = await finishAllObjects(deps, settling, chosen, signal);
   return { ...(await summary(settling, chosen)), ...(notCarried.length > 0 && { notCarried }) };
 }
 
@@ -117,7 +117,7 @@ async function holderOf(settling: Settling, chosen: Chosen, stored: TakenObject)
 }
 
 /** Checks that are not proved, views, triggers and the like, that waited for the rows: once per target, under the fence of one of its datasets. */
-async function finishAllObjects(settling: Settling, chosen: Chosen, signal: AbortSignal): Promise<string[]> {
+async function finishAllObjects(deps: ActivityDependencies, settling: Settling, chosen: Chosen, signal: AbortSignal): Promise<string[]> {
   const notCarried: string[] = [];
   for (const connection of settling.targets.keys()) {
     const name = [...chosen].find((one) => settling.place(one).connection === connection);
@@ -126,6 +126,7 @@ async function finishAllObjects(settling: Settling, chosen: Chosen, signal: Abor
     const isLoading = (table: TableName): boolean => !settling.closed.has(settling.owner(connection, table) ?? name);
     await restoreUnprovedChecks(target, held, isLoading, signal);
     notCarried.push(...(await finishObjects(target, held, settling.closed, signal)));
+    await followSequences(deps, target, held);
   }
   return notCarried;
 }

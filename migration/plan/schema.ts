@@ -110,7 +110,9 @@ const checksSchema = z
 
 const schemaObjectsSchema = z
   .strictObject({
-    functions: z.boolean().default(false).describe('Functions and procedures of the schemas that move. Those that carried objects need come anyway.'),
+    types: z.boolean().default(false).describe('Types, domains, collations, operators, operator classes, casts and text search of the schemas that move. Those that tables lean on come anyway.'),
+    sequences: z.boolean().default(false).describe('Sequences that no column of a table owns or uses, with their state at the end of the load.'),
+    functions: z.boolean().default(false).describe('Functions, procedures and aggregates of the schemas that move. Those that carried objects need come anyway.'),
     views: z.boolean().default(false).describe('Views.'),
     materialized_views: z.boolean().default(false).describe('Materialized views with their indexes; filled after the load.'),
     rules: z.boolean().default(false).describe('Rewrite rules; made after the load.'),

@@ -30,7 +30,7 @@ export class NeededObjects {
     await target.query('SET LOCAL check_function_bodies = off');
     const objects = await readObjects(source, closure, major);
     for (const object of objects) {
-      if (await isPresent(target, object)) await needed.compareType(object, major);
+      if (await isPresent(target, object.present)) await needed.compareType(object, major);
       else if (object.reason !== null) needed.leftOut.push({ what: object.what, name: object.name, reason: object.reason });
       else needed.pending.push({ object, next: 0, reason: '' });
     }
@@ -76,9 +76,8 @@ export class NeededObjects {
 
   private async compareType(object: ObjectDdl, major: number): Promise<void> {
     if (!object.type) return;
-    const [schema, name] = await namesOf(this.target, object.name);
-    const [found] = await readRows<{ statement: string }>(this.target, TYPE_AS_IT_IS, [schema, major, name]);
-    if (!found || found.statement === object.statements[0]) return;
+    const found = await typeStatement(this.target, object.name, major);
+    if (found === null || found === object.statements[0]) return;
     throw new MigrationError('MAPPING_INVALID', `type ${object.name} exists in the target and differs from the source's. Make them equal, or rename the one in the target.`);
   }
 
@@ -97,7 +96,7 @@ export class NeededObjects {
 }
 
 /** An older server does not answer but raises an error when a type in a signature is unknown. */
-async function isPresent(target: ClientBase, { present }: ObjectDdl): Promise<boolean> {
+export async function isPresent(target: ClientBase, present: string): Promise<boolean> {
   await target.query('SAVEPOINT caravan_present');
   const there = await readRows<{ present: boolean }>(target, `SELECT ${present} AS present`).catch(async () => {
     await target.query('ROLLBACK TO SAVEPOINT caravan_present');
@@ -107,13 +106,21 @@ async function isPresent(target: ClientBase, { present }: ObjectDdl): Promise<bo
   return there[0]?.present ?? false;
 }
 
-async function readObjects(source: ClientBase, closure: Closure, major: number): Promise<ObjectDdl[]> {
-  const found = new Map<string, ObjectDdl>();
+/** The statement that would make the type of this name as it is; null when there is none. `major`: of the server it would be made in. */
+export async function typeStatement(client: ClientBase, spelled: string, major = 18): Promise<string | null> {
+  const [schema, name] = await namesOf(client, spelled);
+  const [found] = await readRows<{ statement: string | null }>(client, TYPE_AS_IT_IS, [schema, major, name]);
+  return found?.statement ?? null;
+}
+
+/** How objects of the source are made, in the closure's order. `major`: of the target. */
+export async function readObjects(source: ClientBase, closure: Pick<Closure, 'objects' | 'tables'>, major: number): Promise<(ObjectDdl & { catalog: string })[]> {
+  const found = new Map<string, ObjectDdl & { catalog: string }>();
   for (const [catalog, sql] of Object.entries(OBJECT_DDL)) {
     const oids = closure.objects.filter((object) => object.catalog === catalog).map(({ oid }) => oid);
     if (oids.length === 0) continue;
     const rows = await readRows<ObjectDdl>(source, `WITH given AS (SELECT $1::oid[] AS oids, $2::int AS major, $3::oid[] AS tables) ${sql}`, [oids, major, closure.tables]);
-    for (const object of rows) found.set(`${catalog} ${object.oid}`, object);
+    for (const object of rows) found.set(`${catalog} ${object.oid}`, { ...object, catalog });
   }
   const made = closure.objects.filter(({ catalog, oid }) => found.has(`${catalog} ${oid}`));
   const comments = await readRows<{ catalog: string; oid: number; statement: string }>(source, OBJECT_COMMENTS, [made.map(({ catalog }) => catalog), made.map(({ oid }) => oid)]);

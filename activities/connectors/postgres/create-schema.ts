@@ -14,7 +14,7 @@ import { describe } from './describe';
 import type { DroppedObject } from './dropped-object';
 import { parentsInTarget } from './inherited-tables';
 import { compareWithExisting } from './schema-difference';
-import { columnList, displayName, qualified, type TableName } from './sql';
+import { columnList, displayName, qualified, sameTable, type TableName } from './sql';
 import { readTableDefinitions, type LeftOut, type TableDefinition } from './table-definition';
 import { dropForLoad, dropUnprovedChecks } from './target-objects';
 
@@ -41,11 +41,19 @@ export function createTables(source: ClientBase, target: ClientBase, requests: C
   return withEmptySearchPath(target, () => withEmptySearchPath(source, () => new SchemaCreation(source, target, requests).run()));
 }
 
+/**
+ * `createTables` as a trial, for a transaction that is rolled back: it shows what would be left out. Tables that are there are only looked at: foreign keys to them, which
+ * would lock out writers, are not tried.
+ */
+export function tryTables(source: ClientBase, target: ClientBase, requests: CreateRequest[]): Promise<CreatedTables> {
+  return withEmptySearchPath(target, () => withEmptySearchPath(source, () => new SchemaCreation(source, target, requests, true).run()));
+}
+
 class SchemaCreation {
   private readonly result: CreatedTables = { created: [], existing: [], deferred: [], leftOut: [] };
   private readonly places = new Map<string, Place>();
 
-  constructor(private readonly source: ClientBase, private readonly target: ClientBase, private readonly requests: CreateRequest[]) {}
+  constructor(private readonly source: ClientBase, private readonly target: ClientBase, private readonly requests: CreateRequest[], private readonly trial = false) {}
 
   async run(): Promise<CreatedTables> {
     const { source, target } = this;
@@ -61,11 +69,12 @@ class SchemaCreation {
     for (const { request, plan } of made) {
       for (const one of withPlannedPartitions(plan)) {
         const place = { source: one.source, target: one.target, request };
-        this.note(request.dataset, await createForeignKeys(target, place, one.source.foreignKeys, (table) => this.places.get(qualified(table)), major));
+        const keys = this.trial ? one.source.foreignKeys.filter((key) => !this.isThere(key.references)) : one.source.foreignKeys;
+        this.note(request.dataset, await createForeignKeys(target, place, keys, (table) => this.places.get(qualified(table)), major));
       }
       this.result.created.push({ dataset: request.dataset, table: request.target });
     }
-    await this.clearForLoad(made);
+    if (!this.trial) await this.clearForLoad(made);
     const order = this.requests.map(({ dataset }) => dataset);
     this.result.created.sort((a, b) => order.indexOf(a.dataset) - order.indexOf(b.dataset));
     return this.result;
@@ -146,6 +155,11 @@ class SchemaCreation {
         this.result.deferred.push({ dataset: holder.dataset, object });
       }
     }
+  }
+
+  private isThere(source: TableName): boolean {
+    const place = this.places.get(qualified(source));
+    return place !== undefined && (place.request.given === true || this.result.existing.some((table) => sameTable(table, place.request.target)));
   }
 
   private note(dataset: string, items: LeftOut[]): void {

@@ -69,15 +69,26 @@ const COLLATIONS = `
       CASE WHEN c.collisdeterministic THEN '' ELSE ', DETERMINISTIC = false' END, coalesce(', RULES = ' || quote_literal(nullif(to_jsonb(c) ->> 'collicurules', '')), ''))] AS statements
   FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace WHERE c.oid = ANY ($1::oid[])`;
 
+/** `FINALFUNC_MODIFY` in words; what an aggregate of this kind has by default needs no word. */
+const MODIFY = (column: string, word: string): string =>
+  `CASE WHEN ${column} = CASE WHEN g.aggkind = 'n' THEN 'r' ELSE 'w' END THEN '' ELSE format(', ${word} = %s', CASE ${column} WHEN 'r' THEN 'READ_ONLY' WHEN 's' THEN 'SHAREABLE' ELSE 'READ_WRITE' END) END`;
+const PROC_OPTION = (column: string, word: string): string => `CASE WHEN ${column} <> 0 THEN format(', ${word} = %s', ${PROC(column)}) ELSE '' END`;
+const AGGREGATE_REST = `concat(${MODIFY('g.aggfinalmodify', 'FINALFUNC_MODIFY')}, CASE WHEN g.aggtransspace <> 0 THEN format(', SSPACE = %s', g.aggtransspace) END,
+      ${PROC_OPTION('g.aggserialfn', 'SERIALFUNC')}, ${PROC_OPTION('g.aggdeserialfn', 'DESERIALFUNC')},
+      CASE WHEN g.aggmtransfn <> 0 THEN concat(${PROC_OPTION('g.aggmtransfn', 'MSFUNC')}, ${PROC_OPTION('g.aggminvtransfn', 'MINVFUNC')}, ', MSTYPE = ', pg_catalog.format_type(g.aggmtranstype, NULL),
+        CASE WHEN g.aggmtransspace <> 0 THEN format(', MSSPACE = %s', g.aggmtransspace) END, ${PROC_OPTION('g.aggmfinalfn', 'MFINALFUNC')}, CASE WHEN g.aggmfinalextra THEN ', MFINALFUNC_EXTRA' END,
+        ${MODIFY('g.aggmfinalmodify', 'MFINALFUNC_MODIFY')}, ', MINITCOND = ' || quote_literal(g.aggminitval)) END,
+      CASE WHEN g.aggsortop <> 0 THEN ', SORTOP = ' || ${OPERATOR('g.aggsortop')} END, CASE WHEN g.aggkind = 'h' THEN ', HYPOTHETICAL' END)`;
+
 const AGGREGATE = `format('CREATE AGGREGATE %I.%I(%s) (SFUNC = %s, STYPE = %s%s%s%s%s%s)', n.nspname, p.proname, CASE WHEN p.pronargs = 0 THEN '*' ELSE pg_catalog.pg_get_function_identity_arguments(p.oid) END,
     ${PROC('g.aggtransfn')}, pg_catalog.format_type(g.aggtranstype, NULL), CASE WHEN g.aggfinalfn <> 0 THEN format(', FINALFUNC = %s', ${PROC('g.aggfinalfn')}) ELSE '' END,
-    CASE WHEN g.aggfinalextra THEN ', FINALFUNC_EXTRA' ELSE '' END, CASE WHEN g.aggcombinefn <> 0 THEN format(', COMBINEFUNC = %s', ${PROC('g.aggcombinefn')}) ELSE '' END,
+    CASE WHEN g.aggfinalextra THEN ', FINALFUNC_EXTRA' ELSE '' END || ${AGGREGATE_REST}, CASE WHEN g.aggcombinefn <> 0 THEN format(', COMBINEFUNC = %s', ${PROC('g.aggcombinefn')}) ELSE '' END,
     coalesce(', INITCOND = ' || quote_literal(g.agginitval), ''), CASE p.proparallel WHEN 's' THEN ', PARALLEL = SAFE' WHEN 'r' THEN ', PARALLEL = RESTRICTED' ELSE '' END)`;
 
 const FUNCTIONS = `
   SELECT p.oid::int8 AS oid, n.nspname AS schema, CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END AS what, p.oid::regprocedure::text AS name, false AS type,
     format('to_regprocedure(%L) IS NOT NULL', p.oid::regprocedure::text) AS present,
-    CASE WHEN p.prokind = 'a' AND g.aggkind <> 'n' THEN 'ordered-set aggregates are not carried' END AS reason,
+    NULL AS reason,
     ARRAY[CASE WHEN p.prokind = 'a' THEN ${AGGREGATE} ELSE pg_catalog.pg_get_functiondef(p.oid) END] AS statements
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace LEFT JOIN pg_catalog.pg_aggregate g ON g.aggfnoid = p.oid
   WHERE p.oid = ANY ($1::oid[])

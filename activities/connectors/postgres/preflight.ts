@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg';
-import type { Selection } from '../../../migration/connector';
+import type { DatasetDescription, Selection } from '../../../migration/connector';
 import { isMigrationError } from '../../../migration/errors';
 import type { Problem } from '../../../migration/protocol';
 import { findRelation, readRows, requireRelation, serverMajor, type Relation } from './catalog';
@@ -40,7 +40,7 @@ export async function checkServer(client: ClientBase, role: 'source' | 'target',
 }
 
 /** Table or query exists, can be read in full, and has a key. */
-export async function checkSource(client: ClientBase, selection: Selection, place: string): Promise<Problem[]> {
+export async function checkSource(client: ClientBase, selection: Selection, place: string, described: () => Promise<DatasetDescription> = () => describe(client, selection, place)): Promise<Problem[]> {
   return collect(place, async (problems) => {
     if (selection.query !== undefined) problems.push(...(await checkSql(client, selection.query, place, { one: false })));
     if (problems.length > 0) return;
@@ -50,7 +50,7 @@ export async function checkSource(client: ClientBase, selection: Selection, plac
       if (!relation.readable) return;
       problems.push(...(await sequenceProblems(client, relation, ['SELECT'], place)));
     }
-    const { key } = await describe(client, selection, place);
+    const { key } = await described();
     if (key === null) problems.push(warning(place, 'there is no usable key: the dataset is copied in one piece and starts again when interrupted', 'Add a primary key to the table, or declare key in the plan.'));
   });
 }

@@ -76,6 +76,27 @@ export async function advanceSequences(client: ClientBase, table: TableName, sou
   return advanced;
 }
 
+/** State of one sequence by name; null when there is none. */
+export async function readSequence(client: ClientBase, sequence: string): Promise<{ lastValue: string; isCalled: boolean; increment: string; start: string; cycle: boolean } | null> {
+  const [settings] = await readRows<{ increment: string; start: string; cycle: boolean }>(
+    client, `SELECT seqincrement::text AS increment, seqstart::text AS start, seqcycle AS cycle FROM pg_catalog.pg_sequence WHERE seqrelid = to_regclass($1)`, [sequence]);
+  if (!settings) return null;
+  const [state] = await readRows<{ last: string; called: boolean }>(client, `SELECT last_value::text AS last, is_called AS called FROM ${sequence}`);
+  return state ? { ...settings, lastValue: state.last, isCalled: state.called } : null;
+}
+
+/**
+ * Brings a sequence of its own to the source's state: as it is there while nobody has drawn from it, else only forward, and where it goes in a circle not at all.
+ * setval is not undone by a rollback: call it under a dataset's fence.
+ */
+export async function followSequence(client: ClientBase, sequence: string, source: { lastValue: string; isCalled: boolean }): Promise<void> {
+  const own = await readSequence(client, sequence);
+  if (!own) return;
+  const untouched = !own.isCalled && own.lastValue === own.start;
+  const ahead = !own.cycle && further(position(source.lastValue, source.isCalled), position(own.lastValue, own.isCalled), BigInt(own.increment) > 0n);
+  if (untouched || ahead) await client.query('SELECT pg_catalog.setval($1::regclass, $2::int8, $3)', [sequence, source.lastValue, source.isCalled]);
+}
+
 async function extremeOf(client: ClientBase, table: TableName, column: string, which: 'min' | 'max'): Promise<string | null> {
   const [extreme] = await readRows<{ value: string | null }>(client, `SELECT ${which}(${quoteIdent(column)})::text AS value FROM ${await ownRowsOf(client, table)}`);
   return extreme?.value ?? null;

@@ -3,17 +3,18 @@ import type { DefinedObject, SchemaObjects } from './read-objects';
 import { kindInWords, type DefinedKind, type KnownRelation, type NotCarried, type SchemaObject } from './schema-object';
 
 /** What a plan asks for, by kind. */
-export type CarryOptions = Record<'functions' | 'views' | 'materialized_views' | 'rules' | 'triggers' | 'policies', boolean>;
+export type CarryOptions = Record<'types' | 'sequences' | 'functions' | 'views' | 'materialized_views' | 'rules' | 'triggers' | 'policies', boolean>;
 
 /** A table of the source that one dataset moves. `changed`: source columns that the target has not, or has under another name or type. */
-export interface MovedTable { dataset: string; source: TableName; target: TableName; changed: ReadonlySet<string> }
+export interface MovedTable { dataset: string; /** The plan makes it, with all that it leans on. */ created: boolean; source: TableName; target: TableName; changed: ReadonlySet<string> }
 
 /** `datasets`: those whose rows it has to wait for. */
 export interface ChosenObject extends SchemaObject { datasets: string[] }
 export interface Choice { chosen: ChosenObject[]; left: NotCarried[] }
 
 const OPTION_OF: Record<DefinedKind, keyof CarryOptions> = {
-  function: 'functions', view: 'views', materialized_view: 'materialized_views', rule: 'rules', trigger: 'triggers', policy: 'policies', row_security: 'policies',
+  type: 'types', domain: 'types', collation: 'types', operator: 'types', operator_class: 'types', cast: 'types', text_search_dictionary: 'types', text_search_configuration: 'types',
+  sequence: 'sequences', aggregate: 'functions', function: 'functions', view: 'views', materialized_view: 'materialized_views', rule: 'rules', trigger: 'triggers', policy: 'policies', row_security: 'policies',
 };
 
 /**
@@ -31,7 +32,7 @@ class Choosing {
   private readonly schemas: Set<string>;
 
   constructor(private readonly found: SchemaObjects, private readonly moved: readonly MovedTable[], private readonly options: CarryOptions) {
-    for (const object of found.objects) this.byOid.set(`${object.kind.endsWith('view') ? 'view' : object.kind}/${object.oid}`, object);
+    for (const object of found.objects) this.byOid.set(`${object.kind.endsWith('view') ? 'view' : object.kind === 'aggregate' ? 'function' : object.kind}/${object.oid}`, object);
     this.schemas = new Set(moved.filter((one) => one.source.schema === one.target.schema).map((one) => one.source.schema));
   }
 
@@ -56,7 +57,8 @@ class Choosing {
 
   private concerns(object: DefinedObject): boolean {
     if (this.isTable(object)) return false;
-    if (this.schemas.has(object.schema)) return true;
+    // Casts are in no schema: those between types of the users are theirs.
+    if (this.schemas.has(object.schema) || object.kind === 'cast') return true;
     return [...this.relationsOf(object)].some(({ relation }) => this.movedAs(relation) !== undefined);
   }
 

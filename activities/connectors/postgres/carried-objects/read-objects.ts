@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import { readRows, USER_SCHEMAS } from '../catalog';
 import { displayName, quoteIdent, quoteLiteral, qualified } from '../sql';
+import { readParts } from './read-parts';
 import type { DefinedKind, KnownRelation, Needs, SchemaObject } from './schema-object';
 
 export type DefinedObject = SchemaObject<DefinedKind>;
@@ -14,7 +15,7 @@ const OWN = (catalog: string, oid: string): string =>
 /** All of the users' objects that `schema_objects` can carry. Call it under an empty search path: the deparsers then name every schema. */
 export async function readSchemaObjects(client: ClientBase): Promise<SchemaObjects> {
   const objects = [
-    ...(await readFunctions(client)), ...(await readViews(client)), ...(await readRules(client)), ...(await readTriggers(client)),
+    ...(await readParts(client)), ...(await readFunctions(client)), ...(await readViews(client)), ...(await readRules(client)), ...(await readTriggers(client)),
     ...(await readPolicies(client)), ...(await readRowSecurity(client)),
   ];
   const relations = new Map((await readRelations(client)).map((relation) => [relation.oid, relation]));
@@ -22,24 +23,24 @@ export async function readSchemaObjects(client: ClientBase): Promise<SchemaObjec
   return { objects, relations, needs, inExtension };
 }
 
-interface FoundFunction { oid: number; schema: string; name: string; signature: string; kind: string; language: string; trusted: boolean; definition: string | null; comment: string | null }
+interface FoundFunction { oid: number; schema: string; name: string; signature: string; kind: string; language: string; definition: string; comment: string | null }
 
 async function readFunctions(client: ClientBase): Promise<DefinedObject[]> {
   const found = await readRows<FoundFunction>(
     client,
     `SELECT p.oid::int8 AS oid, n.nspname AS schema, p.proname AS name, pg_catalog.pg_get_function_identity_arguments(p.oid) AS signature, p.prokind AS kind,
-       l.lanname AS language, CASE WHEN p.prokind <> 'a' THEN pg_catalog.pg_get_functiondef(p.oid) END AS definition, pg_catalog.obj_description(p.oid, 'pg_proc') AS comment
+       l.lanname AS language, pg_catalog.pg_get_functiondef(p.oid) AS definition, pg_catalog.obj_description(p.oid, 'pg_proc') AS comment
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-     WHERE ${USER_SCHEMAS} AND ${OWN('pg_proc', 'p.oid')} ORDER BY p.oid`,
+     WHERE p.prokind <> 'a' AND ${USER_SCHEMAS} AND ${OWN('pg_proc', 'p.oid')} ORDER BY p.oid`,
   );
   return found.map((one) => {
-    const word = one.kind === 'p' ? 'PROCEDURE' : one.kind === 'a' ? 'AGGREGATE' : 'FUNCTION';
+    const word = one.kind === 'p' ? 'PROCEDURE' : 'FUNCTION';
     const identity = `${qualified(one)}(${one.signature})`;
     return {
       kind: 'function', oid: one.oid, schema: one.schema, name: `${displayName(one)}(${one.signature})`, own: one.name, signature: one.signature,
-      definition: one.definition ?? '', on: null, roles: [], afterLoad: [],
-      make: one.definition === null ? [] : [one.definition, ...(one.comment === null ? [] : [`COMMENT ON ${word} ${identity} IS ${quoteLiteral(one.comment)}`])],
-      obstacle: one.kind === 'a' ? 'it is an aggregate, and the server has no definition of it to give' : one.language === 'c' ? 'it is written in C: the target\'s server needs its library' : null,
+      definition: one.definition, on: null, roles: [], afterLoad: [],
+      make: [one.definition, ...(one.comment === null ? [] : [`COMMENT ON ${word} ${identity} IS ${quoteLiteral(one.comment)}`])],
+      obstacle: one.language === 'c' ? 'it is written in C: the target\'s server needs its library' : null,
     };
   });
 }
@@ -111,11 +112,16 @@ async function readRules(client: ClientBase): Promise<DefinedObject[]> {
   });
 }
 
-/** Triggers of partitions that come from their root's are made with it. */
+/** Triggers of partitions that come from their root's are made with it; each may be on or off for itself. */
 async function readTriggers(client: ClientBase): Promise<DefinedObject[]> {
-  const found = await readRows<Attached & { definition: string; state: string }>(
+  const found = await readRows<Attached & { definition: string; state: string; parts: { table: string; name: string; state: string }[] }>(
     client,
-    `SELECT g.oid::int8 AS oid, n.nspname AS schema, c.relname AS table, c.oid::int8 AS on, g.tgname AS name, pg_catalog.pg_get_triggerdef(g.oid) AS definition,
+    `WITH RECURSIVE tree(root, oid) AS (
+       SELECT g.oid, g.oid FROM pg_catalog.pg_trigger g WHERE g.tgparentid = 0 AND NOT g.tgisinternal UNION ALL SELECT tree.root, g.oid FROM tree JOIN pg_catalog.pg_trigger g ON g.tgparentid = tree.oid)
+     SELECT g.oid::int8 AS oid, n.nspname AS schema, c.relname AS table, c.oid::int8 AS on, g.tgname AS name, pg_catalog.pg_get_triggerdef(g.oid) AS definition,
+       (SELECT coalesce(json_agg(json_build_object('table', format('%I.%I', pn.nspname, pc.relname), 'name', p.tgname, 'state', p.tgenabled) ORDER BY p.oid), '[]'::json)
+          FROM tree JOIN pg_catalog.pg_trigger p ON p.oid = tree.oid JOIN pg_catalog.pg_class pc ON pc.oid = p.tgrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace
+          WHERE tree.root = g.oid AND p.tgenabled <> g.tgenabled) AS parts,
        g.tgenabled AS state, pg_catalog.obj_description(g.oid, 'pg_trigger') AS comment
      FROM pg_catalog.pg_trigger g ${TABLE_OF('g.tgrelid')} WHERE NOT g.tgisinternal AND g.tgparentid = 0 AND ${USER_SCHEMAS} AND ${OWN('pg_class', 'c.oid')} ORDER BY g.oid`,
   );
@@ -124,7 +130,10 @@ async function readTriggers(client: ClientBase): Promise<DefinedObject[]> {
     const state = STATES[trigger.state];
     return {
       kind: 'trigger', oid: trigger.oid, schema: trigger.schema, ...identity(name, trigger), on: trigger.on, roles: [], make: [], obstacle: null,
-      afterLoad: [trigger.definition, ...(state ? [`ALTER TABLE ${table} ${state} TRIGGER ${own}`] : []), ...(trigger.comment === null ? [] : [`COMMENT ON TRIGGER ${own} ON ${table} IS ${quoteLiteral(trigger.comment)}`])],
+      afterLoad: [
+        trigger.definition, ...(state ? [`ALTER TABLE ${table} ${state} TRIGGER ${own}`] : []),
+        ...trigger.parts.map((part) => `ALTER TABLE ${part.table} ${STATES[part.state] ?? 'ENABLE'} TRIGGER ${quoteIdent(part.name)}`),
+        ...(trigger.comment === null ? [] : [`COMMENT ON TRIGGER ${own} ON ${table} IS ${quoteLiteral(trigger.comment)}`])],
     };
   });
 }
@@ -171,7 +180,9 @@ function readRelations(client: ClientBase): Promise<KnownRelation[]> {
   );
 }
 
-const CATALOG_OF: Record<DefinedKind, string> = {
+export const CATALOG_OF: Record<DefinedKind, string> = {
+  type: 'pg_type', domain: 'pg_type', collation: 'pg_collation', sequence: 'pg_class', aggregate: 'pg_proc', operator: 'pg_operator', operator_class: 'pg_opclass', cast: 'pg_cast',
+  text_search_dictionary: 'pg_ts_dict', text_search_configuration: 'pg_ts_config',
   function: 'pg_proc', view: 'pg_rewrite', materialized_view: 'pg_rewrite', rule: 'pg_rewrite', trigger: 'pg_trigger', policy: 'pg_policy', row_security: 'pg_class',
 };
 

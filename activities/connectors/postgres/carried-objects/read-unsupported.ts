@@ -20,13 +20,11 @@ const UNSUPPORTED = [
   `SELECT 'subscription', s.subname::text, 'a second subscriber would take its rows' FROM pg_catalog.pg_subscription s WHERE s.subdbid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())`,
   `SELECT 'event trigger', e.evtname::text, 'it acts on the schema itself, in the migration too; ${BY_HAND}' FROM pg_catalog.pg_event_trigger e WHERE ${FREE('pg_event_trigger', 'e.oid')}`,
   `SELECT 'language', l.lanname::text, '${BY_HAND}' FROM pg_catalog.pg_language l WHERE l.oid >= 16384 AND ${FREE('pg_language', 'l.oid')}`,
-  `SELECT 'cast', format('%s AS %s', pg_catalog.format_type(c.castsource, NULL), pg_catalog.format_type(c.casttarget, NULL)), '${BY_HAND}' FROM pg_catalog.pg_cast c WHERE c.oid >= 16384 AND ${FREE('pg_cast', 'c.oid')}`,
   `SELECT 'default privileges', pg_catalog.pg_get_userbyid(d.defaclrole)::text, 'they hold for what is created later' FROM pg_catalog.pg_default_acl d`,
   `SELECT 'large objects', format('%s of them', count(*)), 'they are no rows of a table; copy them with lo_export or pg_dump --large-objects' FROM pg_catalog.pg_largeobject_metadata HAVING count(*) > 0`,
-  `SELECT 'operator', format('%I.%s(%s, %s)', n.nspname, o.oprname, pg_catalog.format_type(o.oprleft, NULL), pg_catalog.format_type(o.oprright, NULL)), '${BY_HAND}'
-     FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace WHERE ${USER_SCHEMAS} AND ${FREE('pg_operator', 'o.oid')}`,
-  byName('operator class', 'pg_opclass', 'opc', BY_HAND), byName('operator family', 'pg_opfamily', 'opf', BY_HAND), byName('conversion', 'pg_conversion', 'con', BY_HAND),
-  byName('text search configuration', 'pg_ts_config', 'cfg', BY_HAND), byName('text search dictionary', 'pg_ts_dict', 'dict', BY_HAND),
+  // One that has a class of its name is made with it.
+  `${byName('operator family', 'pg_opfamily', 'opf', BY_HAND)} AND NOT EXISTS (SELECT FROM pg_catalog.pg_opclass c WHERE c.opcfamily = o.oid AND c.opcname = o.opfname)`,
+  byName('conversion', 'pg_conversion', 'con', BY_HAND),
   byName('text search parser', 'pg_ts_parser', 'prs', BY_HAND), byName('text search template', 'pg_ts_template', 'tmpl', BY_HAND),
 ];
 

@@ -1,6 +1,9 @@
 import type { TableName } from '../sql';
 
-const DEFINED_KINDS = ['function', 'view', 'materialized_view', 'rule', 'trigger', 'policy', 'row_security'] as const;
+/** What tables may lean on, spelled by `object-ddl.ts`: what they do not lean on comes by option. */
+const PART_KINDS = ['type', 'domain', 'collation', 'sequence', 'aggregate', 'operator', 'operator_class', 'cast', 'text_search_dictionary', 'text_search_configuration'] as const;
+export type PartKind = (typeof PART_KINDS)[number];
+const DEFINED_KINDS = [...PART_KINDS, 'function', 'view', 'materialized_view', 'rule', 'trigger', 'policy', 'row_security'] as const;
 /** What the catalog defines by itself; grants and owners are of something. */
 export type DefinedKind = (typeof DEFINED_KINDS)[number];
 /** Kinds that a plan can carry. The order is the one in which they are made. */
@@ -25,6 +28,8 @@ export interface SchemaObject<Kind extends CarriedKind = CarriedKind> {
   afterLoad: string[];
   /** The table or view it belongs to (rule, trigger, policy, row security). */
   on: number | null;
+  /** SQL condition that tells whether a server has it; functions and views are looked up by name. */
+  present?: string;
   /** Why no option carries it. */
   obstacle: string | null;
   /** Roles that its definition names. */
