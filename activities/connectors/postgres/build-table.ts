@@ -26,7 +26,10 @@ export async function createTable(building: Building, plan: TablePlan, parents: 
   const partitioned = plan.partitioning === null ? '' : ` PARTITION BY ${plan.partitioning.key}`;
   await client.query(`CREATE ${unlogged}TABLE ${qualified(plan.target)}${body}${inherits}${partitioned}`);
   await setAccessMethod(building, plan, leftOut);
-  if (parents.length > 0) await restoreNotNull(client, plan);
+  if (parents.length > 0) {
+    await restoreNotNull(client, plan);
+    leftOut.push(...(await orderOfColumns(client, plan)));
+  }
   await ownSequences(building, plan);
   for (const partition of plan.partitions) {
     leftOut.push(...(await createTable(building, partition, [])));
@@ -40,6 +43,16 @@ async function setAccessMethod(building: Building, plan: TablePlan, leftOut: Lef
   if (method === null) return;
   if (building.major < 15) leftOut.push({ what: 'access method', name: method, reason: `the target's version ${building.major} cannot change it; the default one is used` });
   else await optionally(building, leftOut)('access method', method, `ALTER TABLE ${qualified(plan.target)} SET ACCESS METHOD ${quoteIdent(method)}`);
+}
+
+/** Inherited columns come first; in the source a parent may have got columns after its child was made. */
+async function orderOfColumns(client: ClientBase, plan: TablePlan): Promise<LeftOut[]> {
+  const made = await readRows<{ name: string }>(
+    client,
+    `SELECT a.attname AS name FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, [plan.target.schema, plan.target.name]);
+  if (made.every(({ name }, at) => plan.columns[at]?.name === name)) return [];
+  return [{ what: 'order of columns', name: plan.source.name, reason: 'inherited columns come first in the target' }];
 }
 
 /** Where an inherited column is NOT NULL in the child alone, or by another path than the parent's constraint. */

@@ -108,11 +108,14 @@ const OPERATOR_CLASSES = `
     format('EXISTS (SELECT FROM pg_catalog.pg_opclass c JOIN pg_catalog.pg_namespace n ON n.oid = c.opcnamespace JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod WHERE n.nspname = %L AND c.opcname = %L AND m.amname = %L)',
       n.nspname, c.opcname, m.amname) AS present,
     ARRAY[format('CREATE OPERATOR CLASS %I.%I %sFOR TYPE %s USING %I AS %s', n.nspname, c.opcname, CASE WHEN c.opcdefault THEN 'DEFAULT ' ELSE '' END, pg_catalog.format_type(c.opcintype, NULL), m.amname,
-      concat_ws(', ', CASE WHEN c.opckeytype <> 0 THEN 'STORAGE ' || pg_catalog.format_type(c.opckeytype, NULL) END,
+      concat_ws(', ', 'STORAGE ' || pg_catalog.format_type(nullif(c.opckeytype, 0), NULL),
         (SELECT string_agg(format('OPERATOR %s %s', o.amopstrategy, o.amopopr::regoperator::text), ', ' ORDER BY o.amopstrategy) FROM pg_catalog.pg_amop o
           WHERE o.amopfamily = c.opcfamily AND o.amoplefttype = c.opcintype AND o.amoprighttype = c.opcintype AND o.amoppurpose = 's'),
         (SELECT string_agg(format('FUNCTION %s %s', f.amprocnum, f.amproc::regprocedure::text), ', ' ORDER BY f.amprocnum) FROM pg_catalog.pg_amproc f
-          WHERE f.amprocfamily = c.opcfamily AND f.amproclefttype = c.opcintype AND f.amprocrighttype = c.opcintype)))] AS statements
+          WHERE f.amprocfamily = c.opcfamily AND f.amproclefttype = c.opcintype AND f.amprocrighttype = c.opcintype),
+        -- A class may hold nothing, but not be told so.
+        CASE WHEN c.opckeytype = 0 AND NOT EXISTS (SELECT FROM pg_catalog.pg_amop o WHERE o.amopfamily = c.opcfamily AND o.amoplefttype = c.opcintype)
+          AND NOT EXISTS (SELECT FROM pg_catalog.pg_amproc f WHERE f.amprocfamily = c.opcfamily AND f.amproclefttype = c.opcintype) THEN 'STORAGE ' || pg_catalog.format_type(c.opcintype, NULL) END))] AS statements
   FROM pg_catalog.pg_opclass c JOIN pg_catalog.pg_namespace n ON n.oid = c.opcnamespace JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod WHERE c.oid = ANY ($1::oid[])`;
 
 const CASTS = `
@@ -155,7 +158,7 @@ export const OBJECT_DDL: Record<string, string> = {
 
 /** COMMENT ON for the objects (`$1` catalogs, `$2` oids) that have one. */
 export const OBJECT_COMMENTS = `
-  SELECT o.catalog, o.oid::int8 AS oid, format('COMMENT ON %s %s IS %L', upper(i.type), i.identity, d.description) AS statement
+  SELECT o.catalog, o.oid::int8 AS oid, format('COMMENT ON %s %s IS %L', upper(i.type), CASE WHEN i.type = 'aggregate' THEN regexp_replace(i.identity, '\\(\\)$', '(*)') ELSE i.identity END, d.description) AS statement
   FROM unnest($1::text[], $2::oid[]) o(catalog, oid) CROSS JOIN LATERAL (SELECT format('pg_catalog.%I', o.catalog)::regclass::oid AS classid) k
   JOIN pg_catalog.pg_description d ON d.classoid = k.classid AND d.objoid = o.oid AND d.objsubid = 0
   CROSS JOIN LATERAL pg_catalog.pg_identify_object(k.classid, o.oid, 0) i`;

@@ -126,6 +126,8 @@ export const FOREIGN_KEYS = `
 export const LEFT_OUT = `
   SELECT i.indrelid::int8 AS "table", 'invalid index' AS what, x.relname::text AS name, 'it is invalid in the source' AS reason
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = ANY ($1::oid[]) AND NOT ${USABLE_INDEX}
+  UNION ALL SELECT i.indrelid::int8, 'incomplete index', x.relname::text, 'partitions lack it in the source; in the target all of them have it'
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = ANY ($1::oid[]) AND x.relkind = 'I' AND NOT x.relispartition AND NOT i.indisvalid
   UNION ALL SELECT c.oid::int8, 'tablespace', c.relname::text, format('the table lies in tablespace %s; in the target the default one is used', s.spcname)
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_tablespace s ON s.oid = c.reltablespace WHERE c.oid = ANY ($1::oid[])
   UNION ALL SELECT i.indrelid::int8, 'tablespace', x.relname::text, format('the index lies in tablespace %s; in the target the default one is used', s.spcname)
