@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import { MigrationError } from '../migration/errors';
 import type { SplitBounds } from '../migration/split';
+import { ownRowsOf } from './connectors/postgres/catalog';
 import { toMigrationError } from './connectors/postgres/errors';
 import { qualified, sameTable, type TableName } from './connectors/postgres/sql';
 import type { DroppedObject } from './connectors/postgres/target-objects';
@@ -73,18 +74,12 @@ async function assertOurs(client: ClientBase, { ref, name }: DatasetContext, for
     if (counts.read === 0) return;
     throw new MigrationError('PLAN_CHANGED', `datasets.${name}.target: its rows were written among rows of others and cannot be told apart. Undo the edit, or copy into another table under another dataset name.`);
   }
-  await client.query(`LOCK TABLE ${qualified(table)} IN SHARE ROW EXCLUSIVE MODE`);
-  const { rows: [found] } = await client.query<{ rows: string }>(`SELECT count(*) AS rows FROM ${await onlyOf(client, table)}`);
+  const own = await ownRowsOf(client, table);
+  await client.query(`LOCK TABLE ${own} IN SHARE ROW EXCLUSIVE MODE`);
+  const { rows: [found] } = await client.query<{ rows: string }>(`SELECT count(*) AS rows FROM ${own}`);
   const others = Number(found?.rows ?? 0) - counts.written - counts.unchanged;
   if (others <= 0) return;
   throw new MigrationError('PLAN_CHANGED', `datasets.${name}.target: the table holds ${others} more rows than this migration wrote. Remove them, or undo the edit with: npx caravan amend PLAN`);
-}
-
-/** The table without those that inherit from it: they are datasets of their own. A partitioned table is one with its parts. */
-export async function onlyOf(client: ClientBase, table: TableName): Promise<string> {
-  const { rows: [found] } = await client.query<{ partitioned: boolean }>(
-    `SELECT c.relkind = 'p' AS partitioned FROM pg_catalog.pg_class c WHERE c.oid = $1::regclass`, [qualified(table)]);
-  return found?.partitioned ? qualified(table) : `ONLY ${qualified(table)}`;
 }
 
 /** What was built again, or given back, since the first copy goes away once more with its first definition: one that has no proof yet must not lose it. */

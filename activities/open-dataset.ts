@@ -11,7 +11,7 @@ import { emptyTable } from './connectors/postgres/sink';
 import { openMapping, storeShape, type DatasetMapping } from './dataset-mapping';
 import type { ActivityDependencies } from './dependencies';
 import { withHeartbeat } from './heartbeat';
-import { beginAgain, onlyOf } from './new-generation';
+import { beginAgain } from './new-generation';
 import { PlannedTables } from './planned-tables';
 import { loadDataset, type DatasetContext } from './run-context';
 import { StagingStore } from './staging-store';
@@ -99,7 +99,7 @@ async function prepareTable(client: ClientBase, context: DatasetContext, table: 
   if (found === 'foreign') return 'foreign';
   await storeDropped(client, context, await clearForLoad(client, context, table));
   // Only now: foreign keys between tables of this migration are gone.
-  if (found === 'replaced') await emptyTable(client, await onlyOf(client, table));
+  if (found === 'replaced') await emptyTable(client, await ownRowsOf(client, table));
   return 'empty';
 }
 

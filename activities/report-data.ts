@@ -2,6 +2,7 @@ import type { PoolClient } from 'pg';
 import type { Approval, CheckOutcome, CompareResult, SkippedStep, StepDecision } from '../migration/protocol';
 import type { PostgresSystem } from './connectors/postgres/system';
 import { hasTable, readApprovals, readMigrations } from './stores/control-store';
+import { readObjects } from './stores/schema-object-store';
 
 export interface ReportCheck { stage: string; at: string; outcome: CheckOutcome | CompareResult }
 /** Rows by dataset, first reason and state. A row counts once, under its first reason. */
@@ -15,8 +16,10 @@ export interface ReportDecision { at: string; step: string; action: StepDecision
 
 /** What the control store knows about a migration, beyond its status. */
 export interface ControlEvidence { approvals: (Approval & { at: string })[]; checks: ReportCheck[]; audit: ReportEvent[]; skipped: SkippedStep[]; decisions: ReportDecision[] }
+/** Views, functions, triggers and the like that came with the tables (`made`), still wait for rows, or did not come (`left`, with the reason). */
+export interface ReportObject { source: string; kind: string; name: string; state: 'made' | 'waiting' | 'left'; datasets: string[]; reason: string | null }
 /** What one target's ledger knows. */
-export interface LedgerEvidence { datasets: ReportDataset[]; quarantine: ReportQuarantine[] }
+export interface LedgerEvidence { datasets: ReportDataset[]; quarantine: ReportQuarantine[]; objects: ReportObject[] }
 
 const AUDIT_EVENTS_MAX = 500;
 
@@ -43,11 +46,12 @@ export async function readControlEvidence(control: PostgresSystem, migration: st
   });
 }
 
-/** Commits, timings and quarantine of all datasets that this target holds for the migration; nothing where there is no ledger yet. */
+/** Commits, timings, quarantine and schema objects of all datasets that this target holds for the migration; nothing where there is no ledger yet. */
 export async function readLedgerEvidence(target: PostgresSystem, migration: string): Promise<LedgerEvidence> {
   return target.use(async (client) => {
-    if (!(await hasTable(client, 'dataset'))) return { datasets: [], quarantine: [] };
-    return { datasets: await readDatasets(client, migration), quarantine: await readQuarantine(client, migration) };
+    if (!(await hasTable(client, 'dataset'))) return { datasets: [], quarantine: [], objects: [] };
+    const objects = (await readObjects(client, migration)).map(({ statements: _, ...object }): ReportObject => object);
+    return { datasets: await readDatasets(client, migration), quarantine: await readQuarantine(client, migration), objects };
   });
 }
 

@@ -38,6 +38,7 @@ export async function readMigrationReport(deps: Reading, uiUrl: string | null, m
     status: await stateOf(deps, one, uiUrl), plan, ...evidence,
     datasets: ledgers.flatMap((ledger) => ledger.datasets),
     quarantine: ledgers.flatMap((ledger) => ledger.quarantine),
+    objects: ledgers.flatMap((ledger) => ledger.objects),
   };
 }
 

@@ -110,6 +110,8 @@ export interface ReportData {
   /** Open, replayed, waived and gone rows by dataset and first reason. */
   quarantine: { dataset: string; rule: string; column: string | null; state: string; rows: number }[];
   audit: { at: string; actor: string; event: string; body: Record<string, unknown> }[];
+  /** What came with the tables, what still waits for the rows of its datasets, and what did not come, with the reason. */
+  objects: { source: string; kind: string; name: string; state: 'made' | 'waiting' | 'left'; datasets: string[]; reason: string | null }[];
   /** Rows per dataset and how long its copy took (first to last commit). */
   datasets: { dataset: string; generation: number; commits: number; splits: number; firstCommitAt: string | null; lastCommitAt: string | null }[];
 }

@@ -25,6 +25,10 @@ export interface ReportView {
   /** Steps the result lacks, because a person left them out. */
   skipped: { step: string; by: string | null; reason: string | null }[];
   events: { at: string; actor: string; event: string }[];
+  /** Carried objects by kind. */
+  carried: { kind: string; count: number }[];
+  /** What the target has not got: `waiting` names the datasets that were not finished. */
+  notCarried: { kind: string; names: string[]; reason: string }[];
 }
 
 const EVENTS_SHOWN = 60;
@@ -53,9 +57,37 @@ export function shapeReport(data: ReportData, generatedAt: Date): ReportView {
     approvals: data.approvals.map((one) => ({ gate: one.gate, by: one.by, role: one.role ?? null, at: one.at })),
     decisions: data.decisions.map(({ step, action, by, reason, at }) => ({ step, action, by, reason, at })),
     skipped: data.skipped.map(({ step, by, reason }) => ({ step, by: by ?? null, reason: reason ?? null })),
-    signOff: plan.sign_off,
+    signOff: plan.sign_off, carried: carriedKinds(data.objects), notCarried: shapeNotCarried(data),
     events: data.audit.slice(-EVENTS_SHOWN).map(({ at, actor, event }) => ({ at, actor, event })),
   };
+}
+
+const inWords = (kind: string): string => kind.replaceAll('_', ' ');
+
+function carriedKinds(objects: ReportData['objects']): ReportView['carried'] {
+  const counts = new Map<string, number>();
+  for (const { kind, state } of objects) if (state === 'made') counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  return [...counts].map(([kind, count]) => ({ kind: inWords(kind), count }));
+}
+
+/** One entry for each kind and reason. Tables speak in the audit: their parts that were left out when they were made. */
+function shapeNotCarried({ objects, audit }: ReportData): ReportView['notCarried'] {
+  const groups = new Map<string, ReportView['notCarried'][number]>();
+  const add = (kind: string, name: string, reason: string): void => {
+    const key = JSON.stringify([kind, reason]);
+    const group = groups.get(key) ?? { kind: inWords(kind), names: [], reason };
+    groups.set(key, group);
+    if (!group.names.includes(name)) group.names.push(name);
+  };
+  for (const { event, body } of audit) {
+    if (event !== 'schema_created' || !Array.isArray(body['left_out'])) continue;
+    for (const item of body['left_out'] as { dataset?: unknown; what?: unknown; name?: unknown; reason?: unknown }[]) add(String(item.what), `${String(item.name)} (${String(item.dataset)})`, String(item.reason));
+  }
+  for (const { kind, name, state, reason, datasets } of objects) {
+    if (state === 'left') add(kind, name, reason ?? '');
+    else if (state === 'waiting') add(kind, name, `it waits for the rows of ${datasets.join(', ')}`);
+  }
+  return [...groups.values()];
 }
 
 function shapeDatasets(data: ReportData): ReportDatasetView[] {

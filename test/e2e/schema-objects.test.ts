@@ -179,6 +179,43 @@ test('owners and grants come along where the target has the role', async () => {
   }
 });
 
+test('types, aggregates and sequences that no table leans on come along; a sequence is where the source has it in the end', async () => {
+  await run.legacy.query(`
+    CREATE TYPE app.mood AS ENUM ('good', 'bad'); CREATE DOMAIN app.percent AS int CHECK (VALUE BETWEEN 0 AND 100); COMMENT ON TYPE app.mood IS 'of people';
+    CREATE AGGREGATE app.newest(*) (SFUNC = int8inc, STYPE = bigint, INITCOND = '0'); COMMENT ON AGGREGATE app.newest(*) IS 'counts';
+    CREATE AGGREGATE app.middle(double precision ORDER BY anyelement) (SFUNC = ordered_set_transition, STYPE = internal, FINALFUNC = percentile_disc_final, FINALFUNC_EXTRA);
+    CREATE FUNCTION app.cheer(m app.mood) RETURNS app.percent LANGUAGE sql AS 'SELECT 100';
+    CREATE SEQUENCE app.tickets START 5 INCREMENT 5; SELECT nextval('app.tickets'); CREATE SEQUENCE app.circle MAXVALUE 3 CYCLE; SELECT nextval('app.circle') FROM generate_series(1, 4)`);
+  const { ref } = await run.admit(plan());
+  await run.call(run.activities.createSchema, ref);
+  await load(ref, ['users', 'orders', 'log']);
+  await run.legacy.query(`SELECT nextval('app.tickets')`);
+  await settle(ref, ['users', 'orders', 'log']);
+  expect(await states(`state = 'left'`)).toEqual({});
+  const told = `SELECT (SELECT concat_ws(' ', last_value, is_called) FROM app.tickets) AS tickets, (SELECT concat_ws(' ', last_value, is_called) FROM app.circle) AS circle, app.cheer('good') AS cheer, (SELECT app.newest(*) FROM app.users) AS users,
+    (SELECT app.middle(0.5) WITHIN GROUP (ORDER BY id) FROM app.users) AS middle, obj_description('app.newest'::regproc, 'pg_proc') AS newest, obj_description('app.mood'::regtype, 'pg_type') AS mood`;
+  const { rows } = await run.legacy.query(told);
+  expect(rows).toEqual([{ tickets: '10 t', circle: '1 t', cheer: 100, users: '30', middle: 15, newest: 'counts', mood: 'of people' }]);
+  expect((await run.target.query(told)).rows).toEqual(rows);
+  // The target draws from it: a repeat does not take it back.
+  await run.target.query(`SELECT nextval('app.tickets') FROM generate_series(1, 3)`);
+  await settle(ref, ['users', 'orders', 'log']);
+  expect((await run.target.query('SELECT last_value FROM app.tickets')).rows).toEqual([{ last_value: '25' }]);
+});
+
+test('triggers of partitions are on or off as in the source', async () => {
+  await run.legacy.query(`CREATE TABLE app.parts (id int, name text) PARTITION BY LIST (id); CREATE TABLE app.part_1 PARTITION OF app.parts FOR VALUES IN (1); CREATE TABLE app.part_2 PARTITION OF app.parts FOR VALUES IN (2);
+    CREATE TRIGGER loud AFTER INSERT ON app.parts FOR EACH ROW EXECUTE FUNCTION app.shout(); ALTER TABLE app.part_1 DISABLE TRIGGER loud; ALTER TABLE app.part_2 ENABLE ALWAYS TRIGGER loud`);
+  const { ref } = await run.admit(plan({ datasets: { users: sides('app.users'), orders: sides('app.orders'), log: sides('app.log'), parts: sides('app.parts') } }));
+  await run.call(run.activities.createSchema, ref);
+  await load(ref, ['users', 'orders', 'log', 'parts']);
+  await settle(ref, ['users', 'orders', 'log', 'parts']);
+  const triggers = `SELECT tgrelid::regclass::text AS "table", tgenabled FROM pg_trigger WHERE tgname = 'loud' ORDER BY 1`;
+  const { rows } = await run.legacy.query(triggers);
+  expect(rows.map(({ tgenabled }) => tgenabled as string)).toEqual(['D', 'A', 'O']);
+  expect((await run.target.query(triggers)).rows).toEqual(rows);
+});
+
 test('an attempt that dies in the middle is taken up where it ended', async () => {
   const { ref } = await run.admit(plan());
   await run.call(run.activities.createSchema, ref);

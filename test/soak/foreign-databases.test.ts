@@ -50,7 +50,7 @@ async function sourceOf(foreign: ForeignDatabase): Promise<string> {
 
 async function command(...args: string[]): Promise<string> {
   const { code, out, err } = await folder.caravan(...args);
-  if (code !== 0) throw new Error(`caravan ${args.join(' ')} ended with ${code}:\n${err}\n${out.slice(-4000)}`);
+  if (code !== 0) throw new Error(`caravan ${args.join(' ')} ended with ${String(code)}:\n${err}\n${out.slice(-4000)}`);
   return out;
 }
 

@@ -23,7 +23,15 @@ const data: ReportData = {
     { dataset: 'users', rule: 'format:email', column: 'email', state: 'open', rows: 4 },
     { dataset: 'users', rule: 'format:email', column: 'email', state: 'waived', rows: 6 },
   ],
-  audit: [{ at: '2026-01-01T00:00:00.000Z', actor: 'tester', event: 'admitted', body: { secret: 'never shown' } }],
+  audit: [
+    { at: '2026-01-01T00:00:00.000Z', actor: 'tester', event: 'admitted', body: { secret: 'never shown' } },
+    { at: '2026-01-01T00:00:01.000Z', actor: 'caravan', event: 'schema_created', body: { left_out: [{ dataset: 'users', what: 'access method', name: 'heap2', reason: 'there is none' }] } },
+  ],
+  objects: [
+    { source: 'legacy', kind: 'view', name: 'app.totals', state: 'made', datasets: [], reason: null },
+    { source: 'legacy', kind: 'materialized_view', name: 'app.ranking', state: 'waiting', datasets: ['later'], reason: null },
+    { source: 'legacy', kind: 'trigger', name: 'app.users.loud', state: 'left', datasets: [], reason: evil },
+  ],
   datasets: [{ dataset: 'users', generation: 1, commits: 5, splits: 2, firstCommitAt: '2026-01-01T00:00:10.000Z', lastCommitAt: '2026-01-01T00:00:20.000Z' }],
 };
 
@@ -45,6 +53,18 @@ test('the page is one self-contained document in which nothing foreign is markup
   expect(page).not.toContain('never shown');
   expect(page).not.toContain('undefined');
   expect(page).toContain('format:email');
+});
+
+test('the page names what the target has not got, and why', () => {
+  const view = shapeReport(data, new Date('2026-01-02T00:00:00Z'));
+  expect(view.carried).toEqual([{ kind: 'view', count: 1 }]);
+  expect(view.notCarried).toEqual([
+    { kind: 'access method', names: ['heap2 (users)'], reason: 'there is none' },
+    { kind: 'materialized view', names: ['app.ranking'], reason: 'it waits for the rows of later' },
+    { kind: 'trigger', names: ['app.users.loud'], reason: evil },
+  ]);
+  const page = renderReport(view);
+  for (const name of ['app.ranking', 'app.users.loud', 'heap2 (users)']) expect(page).toContain(name);
 });
 
 test('the page says what people decided and what was left out', () => {
