@@ -15,6 +15,8 @@ const BY_HAND = 'create it in the target yourself if it is needed';
 const UNSUPPORTED = [
   `SELECT 'foreign table' AS what, format('%I.%I', n.nspname, c.relname) AS name, 'its rows live on another server' AS reason
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'f' AND ${USER_SCHEMAS} AND ${FREE('pg_class', 'c.oid')}`,
+  `SELECT 'schema', n.nspname::text, 'nothing is in it' FROM pg_catalog.pg_namespace n WHERE ${USER_SCHEMAS} AND n.nspname <> 'public' AND ${FREE('pg_namespace', 'n.oid')}
+     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid)`,
   `SELECT 'foreign server', s.srvname::text, 'it holds addresses and rights of the old system' FROM pg_catalog.pg_foreign_server s WHERE ${FREE('pg_foreign_server', 's.oid')}`,
   `SELECT 'publication', p.pubname::text, 'what is published is a decision of the new system' FROM pg_catalog.pg_publication p WHERE ${FREE('pg_publication', 'p.oid')}`,
   `SELECT 'subscription', s.subname::text, 'a second subscriber would take its rows' FROM pg_catalog.pg_subscription s WHERE s.subdbid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())`,
