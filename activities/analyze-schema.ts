@@ -11,17 +11,21 @@ import { parseTableName, qualified } from './connectors/postgres/sql';
 import { asPostgres } from './connectors/postgres/system';
 import type { ActivityDependencies } from './dependencies';
 import { withHeartbeat } from './heartbeat';
+import { storeShape } from './dataset-mapping';
 import { loadRun } from './run-context';
 import { createsTable, describeSource, requestFor } from './schema-requests';
 
 /** Datasets described at the same time: well below the connections of a pool. */
 const LANES = 8;
 
-type AnalysisDependencies = Pick<ActivityDependencies, 'systems' | 'transforms' | 'constants'>;
+/** `judged` hears what each dataset looks like on both sides. */
+type AnalysisDependencies = Pick<ActivityDependencies, 'systems' | 'transforms' | 'constants'> & {
+  judged?: (dataset: string, source: DatasetDescription, target: DatasetDescription) => Promise<void>;
+};
 
 /**
  * Describes both sides of every dataset and compiles its mapping. A table that the plan will create is judged as it will be.
- * The summary's problems are the warnings. Changes nothing.
+ * The summary's problems are the warnings. Changes nothing in the systems; what was judged is remembered, for `openDataset` to compare with.
  * @throws MigrationError `MAPPING_INVALID` with every error of every dataset in the message; as `loadRun`.
  */
 export function analyzeSchema(deps: ActivityDependencies, ref: RunRef): Promise<InventorySummary> {
@@ -29,8 +33,8 @@ export function analyzeSchema(deps: ActivityDependencies, ref: RunRef): Promise<
 }
 
 async function analyzeRun(deps: ActivityDependencies, ref: RunRef): Promise<InventorySummary> {
-  const { plan } = await loadRun(deps, ref);
-  const summary = await analyzePlan(deps, plan);
+  const { plan, control } = await loadRun(deps, ref);
+  const summary = await analyzePlan({ ...deps, judged: (name, source, target) => storeShape({ control, ref, name }, { source, target }) }, plan);
   const errors = summary.problems.filter((problem) => problem.severity === 'error');
   if (errors.length === 0) return summary;
   const lines = errors.map(({ place, message, remedy }) => `\n- ${place}: ${message}${remedy === undefined ? '' : ` ${remedy}`}`);
@@ -72,6 +76,7 @@ async function analyzeDataset(deps: AnalysisDependencies, plan: Plan, name: stri
 
 async function mappingProblems(deps: AnalysisDependencies, plan: Plan, name: string, dataset: DatasetPlan, source: DatasetDescription): Promise<Problem[]> {
   const target = await targetDescription(deps, plan, name, dataset, source);
+  await deps.judged?.(name, source, target);
   const { problems } = compileMapping({
     source: source.columns, target: target.columns, mappings: fieldMappings(dataset, deps.transforms), validation: dataset.validation,
     accept: dataset.accept, catalog: deps.transforms, constants: deps.constants,

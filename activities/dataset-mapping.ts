@@ -45,10 +45,10 @@ export function writtenKey({ dataset }: Pick<DatasetContext, 'dataset'>, { mappi
   return [dataset.target.key, target.key].find((key) => key && key.length > 0 && key.every((name) => written.has(name))) ?? null;
 }
 
-interface Shape { source: DatasetDescription; target: DatasetDescription }
+export interface Shape { source: DatasetDescription; target: DatasetDescription }
 
 /** Remembers both sides in the control store. Repeats overwrite. */
-export async function storeShape({ control, ref, name }: DatasetContext, { source, target }: Shape): Promise<void> {
+export async function storeShape({ control, ref, name }: Pick<DatasetContext, 'control' | 'ref' | 'name'>, { source, target }: Shape): Promise<void> {
   await control.use((client) => client.query(
     `INSERT INTO caravan.dataset_shape (migration, dataset, source, target) VALUES ($1, $2, $3, $4)
      ON CONFLICT (migration, dataset) DO UPDATE SET source = excluded.source, target = excluded.target`,
@@ -56,10 +56,16 @@ export async function storeShape({ control, ref, name }: DatasetContext, { sourc
   ));
 }
 
-async function loadShape({ control, ref, name }: DatasetContext): Promise<Shape> {
+async function loadShape(context: DatasetContext): Promise<Shape> {
+  const shape = await findShape(context);
+  if (!shape) throw new MigrationError('FENCED', `dataset ${context.name} has not been opened; start the migration again`);
+  return shape;
+}
+
+/** Both sides as they were last remembered; null when they never were. */
+export async function findShape({ control, ref, name }: DatasetContext): Promise<Shape | null> {
   const { rows } = await control.use((client) => client.query<Shape>('SELECT source, target FROM caravan.dataset_shape WHERE migration = $1 AND dataset = $2', [ref.migration, name]));
-  if (!rows[0]) throw new MigrationError('FENCED', `dataset ${name} has not been opened; start the migration again`);
-  return rows[0];
+  return rows[0] ?? null;
 }
 
 /** The mapping between descriptions that the caller already has. */

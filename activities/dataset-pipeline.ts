@@ -38,7 +38,7 @@ export interface Pipeline extends DatasetMapping {
 /**
  * Opens a dataset that `openDataset` has put into the ledger, and compares it with what the ledger recorded.
  * `reach`: the sides that this worker needs; the ledger is known only where the target is.
- * @throws MigrationError `SCHEMA_CHANGED` when columns, transforms or rules are no longer those that the copy began with; as `openMapping`.
+ * @throws MigrationError `SCHEMA_CHANGED` when columns, transforms or rules are no longer those that the copy began with; `ENGINE_MISMATCH`; as `openMapping`.
  */
 export async function openPipeline(deps: ActivityDependencies, input: DatasetRef, overrides: StepOverrides = {}, reach: Reach = 'both'): Promise<Pipeline> {
   const context = await loadDataset(deps, input);
@@ -49,6 +49,7 @@ export async function openPipeline(deps: ActivityDependencies, input: DatasetRef
   if (ledger && ledger.mappingDigest !== mapping.digest) {
     throw new MigrationError('SCHEMA_CHANGED', `dataset ${input.dataset}: columns, transforms or rules are not those that the copy began with. Put the table or the plan back as it was, then retry; rows written so far stay.`);
   }
+  if (ledger) assertEngine(deps, input.dataset, ledger);
   const { batch } = context.plan;
   const commitBytes = commitBytesFor(batch, overrides.parallelWorkers ?? batch.parallel_workers);
   const place = `datasets.${input.dataset}.source`;
@@ -63,6 +64,12 @@ export async function openPipeline(deps: ActivityDependencies, input: DatasetRef
     commitBytes,
     commitRows: overrides.checkpointInterval ?? batch.checkpoint_interval,
   };
+}
+
+/** One copy is the work of one version from its first row to its last: another one might read or convert the rest otherwise. @throws MigrationError `ENGINE_MISMATCH`. */
+export function assertEngine({ engineVersion }: ActivityDependencies, dataset: string, row: DatasetRow): void {
+  if (row.state !== 'open' || row.engineVersion === engineVersion) return;
+  throw new MigrationError('ENGINE_MISMATCH', `dataset ${dataset}: its copy was begun by Caravan ${row.engineVersion}, this worker is ${engineVersion}. Finish it with a worker of that version.`);
 }
 
 /** The target's key holds the source's key unchanged: then no two source rows meet in it. */

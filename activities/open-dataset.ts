@@ -8,7 +8,9 @@ import type { TableName } from './connectors/postgres/sql';
 import { disableTriggers, dropForLoad, type DroppedObject } from './connectors/postgres/target-objects';
 import { ownRowsOf } from './connectors/postgres/catalog';
 import { emptyTable } from './connectors/postgres/sink';
+import { assertAsPrepared } from './changed-columns';
 import { openMapping, storeShape, type DatasetMapping } from './dataset-mapping';
+import { assertEngine } from './dataset-pipeline';
 import type { ActivityDependencies } from './dependencies';
 import { withHeartbeat } from './heartbeat';
 import { beginAgain } from './new-generation';
@@ -53,6 +55,7 @@ async function openedRow(deps: ActivityDependencies, context: DatasetContext, ma
     assertSame(deps, context, mapping, known);
     return known;
   }
+  if (!known) await assertAsPrepared(context, mapping);
   const bounds = await planBounds(context, mapping);
   if (!known) return enterLedger(deps, context, mapping, bounds, amendment);
   return beginAgain(context, {
@@ -65,9 +68,7 @@ function assertSame(deps: ActivityDependencies, { name }: DatasetContext, mappin
   if (row.mappingDigest !== mapping.digest) {
     throw new MigrationError('SCHEMA_CHANGED', `dataset ${name}: columns, transforms or rules are not those that its copy began with. Put the table or the plan back as it was, then retry; rows written so far stay.`);
   }
-  if (row.state === 'open' && row.engineVersion !== deps.engineVersion) {
-    throw new MigrationError('ENGINE_MISMATCH', `dataset ${name}: its copy was begun by Caravan ${row.engineVersion}, this worker is ${deps.engineVersion}. Finish it with a worker of that version.`);
-  }
+  assertEngine(deps, name, row);
 }
 
 async function enterLedger(deps: ActivityDependencies, context: DatasetContext, mapping: DatasetMapping, bounds: SplitBounds[], amendment: number): Promise<DatasetRow> {

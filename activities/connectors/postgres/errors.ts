@@ -44,7 +44,11 @@ function tlsProblem(code: string | null, message: string): string {
   return 'the TLS connection was refused. Check the connection\'s tls settings.';
 }
 
-const NO_CONNECTION_LEFT = 'Every connection that the server allows is taken: close some, or raise max_connections, or the CONNECTION LIMIT of the role or database.';
+/** Where the state itself tells more than its class. */
+const STATE_REMEDIES: Record<string, string> = {
+  '53100': 'The disk of the server is full: free space, or add some. It is tried again.',
+  '53300': 'Every connection that the server allows is taken: close some, or raise max_connections, or the CONNECTION LIMIT of the role or database.',
+};
 
 interface ServerError { code: string; message: string; schema?: string; table?: string; column?: string; constraint?: string; dataType?: string; severity: string; where?: string; file?: string }
 
@@ -100,7 +104,7 @@ function fromServer(error: ServerError, place: string): MigrationError {
   // While COPY reads a value, the name that is missing is the value (regclass and its kin).
   const isSafe = MESSAGE_IS_SAFE.test(error.code) && !(error.code.startsWith('42') && error.where?.startsWith('COPY '));
   const said = isSafe ? error.message : error.code === '42601' ? 'the SQL cannot be read' : `the server refused it${namesOf(error)}`;
-  const remedy = error.code === '53300' ? NO_CONNECTION_LEFT : REMEDIES[code];
+  const remedy = STATE_REMEDIES[error.code] ?? REMEDIES[code];
   return new MigrationError(code, `${place}: ${said} (SQLSTATE ${error.code}).${remedy ? ` ${remedy}` : ''}`, details);
 }
 

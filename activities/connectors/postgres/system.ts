@@ -1,22 +1,26 @@
-import { Client, Pool, TypeOverrides, type ClientConfig, type PoolClient } from 'pg';
+import { Client, Pool, TypeOverrides, type ClientBase, type ClientConfig, type PoolClient, type QueryResult } from 'pg';
 import type { ConnectionConfig, Connector, ServerIdentity, System } from '../../../migration/connector';
 import { MigrationError } from '../../../migration/errors';
 import { toMigrationError } from './errors';
+import { StallWatch } from './stall-watch';
 
 /**
  * One text form for every value, whatever is set for the server, the database or the role. A database without an encoding (SQL_ASCII) gives its bytes
- * as they are (`database-text.ts`). Hidden rows are an error, and a table of a terabyte takes its time.
+ * as they are (`database-text.ts`). Hidden rows are an error, a table of a terabyte takes its time, and a fence needs to see what others committed.
  */
-const SESSION = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 3;
+const SESSION = `SET statement_timeout = 0; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 3;
 SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET xmloption = content; SET array_nulls = on; SET quote_all_identifiers = off;
 SET standard_conforming_strings = on; SET transform_null_equals = off; SET row_security = off;
-SET lock_timeout = '60s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0;
+SET default_transaction_isolation = 'read committed';
+SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN ('transaction_timeout', 'idle_session_timeout');
 SELECT set_config('client_encoding', CASE current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false)`;
 
 /** How long an identity is believed: a failover may put another server behind the same address. */
 const IDENTITY_TRUST_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEPALIVE_DELAY_MS = 10_000;
+const SESSION_TIMEOUT_MS = 30_000;
 /** A worker that stalls in a transaction lets go of its locks after this long. Connections of one's own may hold a snapshot for longer. */
 const POOLED_SESSION = `SET idle_in_transaction_session_timeout = '5min'`;
 const DATE_OIDS = [1082, 1114, 1184];
@@ -27,12 +31,17 @@ export class PostgresSystem implements System {
   private known: { identity: Promise<ServerIdentity>; until: number } | null = null;
   /** Pooled connections whose session is set up. */
   private readonly prepared = new WeakSet<PoolClient>();
+  private readonly stalls: StallWatch;
 
+  /** `silentMs`: how long a connection may be silent before the server is asked about it. */
   constructor(
     readonly config: ConnectionConfig,
     readonly connector: Connector,
+    silentMs?: number,
   ) {
-    this.pool = new Pool({ ...clientConfig(config, config.url), max: config.connectionsMax ?? 16, idleTimeoutMillis: 30_000 });
+    const direct = clientConfig(config, config.url);
+    this.stalls = new StallWatch(direct, silentMs);
+    this.pool = new Pool({ ...direct, max: config.connectionsMax ?? 16, idleTimeoutMillis: 30_000 });
     // An idle connection that breaks is replaced at the next use; unheard, the event would end the process.
     this.pool.on('error', () => undefined);
     this.pool.on('connect', (client) => client.on('error', () => undefined));
@@ -88,7 +97,7 @@ export class PostgresSystem implements System {
     const client = await this.pool.connect();
     if (this.prepared.has(client)) return client;
     try {
-      await client.query(`${SESSION};\n${POOLED_SESSION}`);
+      await this.prepareSession(client, `${SESSION};\n${POOLED_SESSION}`);
       this.prepared.add(client);
       return client;
     } catch (error) {
@@ -128,7 +137,7 @@ export class PostgresSystem implements System {
     client.on('error', () => undefined);
     try {
       await client.connect();
-      await client.query(SESSION);
+      await this.prepareSession(client, SESSION);
       // A server that sorts for minutes would not notice that its client is gone. Not every server or platform can look.
       await client.query(`SET client_connection_check_interval = '5s'`).catch(() => undefined);
       return client;
@@ -136,6 +145,14 @@ export class PostgresSystem implements System {
       await client.end().catch(() => undefined);
       throw toMigrationError(error, `connection ${this.config.name}`);
     }
+  }
+
+  private async prepareSession(client: ClientBase, settings: string): Promise<void> {
+    // The driver knows this limit; its types do not.
+    const limited = { text: `${settings}; SELECT pg_backend_pid() AS pid`, query_timeout: SESSION_TIMEOUT_MS };
+    const results = await client.query(limited) as unknown as QueryResult<{ pid: number }>[];
+    const pid = results.at(-1)?.rows[0]?.pid;
+    if (pid !== undefined) this.stalls.add(client, pid);
   }
 
   async close(): Promise<void> {
