@@ -1,10 +1,11 @@
 import { FaultCampaign, type FaultSite } from '../fixtures/fault-campaign';
 import { FAULT_SHAPES } from '../fixtures/fault-shapes';
+import { NAMED_SITES } from '../fixtures/fault-sites';
 import { chosenSeed, seededRandom } from '../fixtures/seeded';
 import { FAULTS, type Fault } from '../fixtures/wire-proxy';
 
-/** The short form of test/soak/named-sites.test.ts: a few places of each shape, drawn anew each time. */
-const PER_SHAPE = 5;
+/** The short form of test/soak/faults-at-sites.test.ts: a few places of each shape, drawn anew each time, and the named ones that a second fault makes. */
+const PER_SHAPE = 4;
 const QUICK = FAULTS.filter((fault) => fault !== 'held');
 const seed = chosenSeed();
 
@@ -24,6 +25,10 @@ describe(`faults at statements that change something (CARAVAN_FAULT_SEED=${seed}
         (struck) => expect([site, struck]).toEqual([site, true]),
         (error: unknown) => { throw new Error(`seed ${seed}, ${fault} at ${site.side} #${site.nth} ${site.sql}`, { cause: error }); });
     }
+  }, 180_000);
+
+  test.each(NAMED_SITES.filter(({ name, blows }) => blows.length > 1 || name.startsWith('a generation')))('$name', async ({ shape, blows }) => {
+    expect(await campaign.strikeAll(FAULT_SHAPES.find((one) => one.name === shape)!, blows)).toBe(blows.length);
   }, 180_000);
 
   test('a worker that stalls while it opens a dataset does not hold the table for ever', async () => {

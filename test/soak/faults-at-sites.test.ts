@@ -1,11 +1,12 @@
 import { FaultCampaign, type FaultSite } from '../fixtures/fault-campaign';
 import { FAULT_SHAPES } from '../fixtures/fault-shapes';
+import { NAMED_SITES } from '../fixtures/fault-sites';
 import { FaultTable } from '../fixtures/fault-table';
 import { chosenSeed, seededRandom } from '../fixtures/seeded';
-import { FAULTS, type Fault } from '../fixtures/wire-proxy';
+import { FAULTS, PASSING_STATES, type Fault } from '../fixtures/wire-proxy';
 
 /** Zombies wait for the time limits of what they hold, so there are fewer of them. */
-const ZOMBIES = 4;
+const ZOMBIES = 2;
 const QUICK = FAULTS.filter((fault) => fault !== 'held');
 /** Faults per distinct statement and shape, of four kinds. */
 const KINDS = Number(process.env['CARAVAN_FAULT_KINDS'] ?? 1);
@@ -27,9 +28,10 @@ describe(`a fault at every statement that changes something, in every shape (CAR
     const bySql = new Map<string, FaultSite[]>();
     for (const site of sites) bySql.set(site.side + site.sql, [...(bySql.get(site.side + site.sql) ?? []), site]);
     const strike = async (site: FaultSite, fault: Fault): Promise<void> => {
-      const kind = `${fault} (${site.side === 'new' ? 'target' : 'source'})`;
+      const sqlState = pick(PASSING_STATES);
+      const kind = `${fault}${fault === 'error-though-done' ? ` ${sqlState}` : ''} (${site.side === 'new' ? 'target' : 'source'})`;
       try {
-        const struck = await campaign.strike(shape, site, fault);
+        const struck = await campaign.strike(shape, site, fault, sqlState);
         table.note(kind, struck ? 'exact' : 'did not happen');
       } catch (error) {
         table.fail(kind, `${shape.name}: seed ${seed}, #${site.nth} of ${site.sql.slice(0, 200)}`, error);
@@ -44,4 +46,16 @@ describe(`a fault at every statement that changes something, in every shape (CAR
     process.stderr.write(`${shape.name}: ${table.total} faults so far, ${table.failures.length} failed\n`);
     expect(table.failures.slice(failed)).toEqual([]);
   }, 1_800_000);
+
+  test.each(NAMED_SITES)('$name', async ({ name, shape, blows }) => {
+    try {
+      expect(await campaign.strikeAll(FAULT_SHAPES.find((one) => one.name === shape)!, blows)).toBe(blows.length);
+      for (const { fault } of blows) table.note(`${fault} (named site)`, 'exact');
+    } catch (error) {
+      table.fail('named site', name, error);
+      throw error;
+    }
+  }, 300_000);
+
+  test('at least 200 faults', () => { expect(table.total).toBeGreaterThanOrEqual(200); });
 });
