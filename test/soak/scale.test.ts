@@ -44,6 +44,8 @@ function flat({ samples }: Peaks): { middle: number; end: number } {
   return { middle: part(0.25, 0.5), end: part(0.75, 1) };
 }
 
+jest.setTimeout(1_800_000);
+
 describe('scale of the orchestration', () => {
   let legacy: TestDatabase;
   let fresh: TestDatabase;
@@ -80,7 +82,7 @@ describe('scale of the orchestration', () => {
     expect(peaks.connections).toBeLessThanOrEqual(40);
     const { middle, end: last } = flat(peaks);
     expect(last).toBeLessThan(middle * 1.5 + 100);
-  }, 3_600_000);
+  });
 
   /** `rows` rows with keys that lie far apart, and one index to be built again. */
   const numbered = (table: string, rows: number) => `CREATE TABLE ${table} (id bigint PRIMARY KEY, name text NOT NULL);
@@ -101,7 +103,7 @@ describe('scale of the orchestration', () => {
     const { events } = await client.workflow.getHandle('migration-splits/one').fetchHistory();
     expect(events?.[0]?.workflowExecutionStartedEventAttributes?.continuedExecutionRunId).toBeTruthy();
     await close();
-  }, 1_800_000);
+  });
 
   test('four migrations at once on one worker', async () => {
     const targets = await Promise.all([0, 1, 2, 3].map(() => createDatabase('new', 'scale')));
@@ -125,7 +127,7 @@ describe('scale of the orchestration', () => {
     } finally {
       await Promise.all(targets.map((target) => target.drop()));
     }
-  }, 1_800_000);
+  });
 
   test('one migration on three workers, of which one is killed and one is told to stop', async () => {
     for (const table of ['a', 'b']) await query(legacy, numbered(table, 150_000));
@@ -149,5 +151,5 @@ describe('scale of the orchestration', () => {
     const { events = [] } = await client.workflow.getHandle('migration-shared/a').fetchHistory();
     expect(new Set((events ?? []).flatMap((event) => event.activityTaskStartedEventAttributes?.identity ?? [])).size).toBeGreaterThan(1);
     await close();
-  }, 1_800_000);
+  });
 });
