@@ -60,6 +60,7 @@ describe('narrowing', () => {
   test.each<[Column, Column, boolean]>([
     [column('numeric', 'decimal'), column('app.price', 'decimal', { baseType: 'numeric(6,2)' }), true],
     [column('app.price', 'decimal', { baseType: 'numeric(6,2)' }), column('numeric(6,2)', 'decimal'), false],
+    [column('numeric(12,2)', 'decimal'), column('numeric(6,2)', 'decimal'), true], [column('numeric(6,4)', 'decimal'), column('numeric(6,2)', 'decimal'), true], [column('numeric(6,2)', 'decimal'), column('numeric(12,4)', 'decimal'), false],
     [column('text', 'text'), column('name', 'text'), true], [column('character varying(15)', 'text'), column('name', 'text'), false], [column('character varying(16)', 'text'), column('name', 'text'), true],
     [column('text', 'text'), column('"char"'), true], [column('text', 'text'), column('money'), true], [column('text', 'text'), column('interval'), true], [column('interval'), column('interval(3)'), true],
     [column('interval(3)'), column('interval'), false], [column('bit varying(3)'), column('bit varying(5)'), false], [column('bit varying(5)'), column('bit varying(3)'), true],
