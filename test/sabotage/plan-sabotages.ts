@@ -14,12 +14,12 @@ export const PLAN_SABOTAGES: readonly Sabotage[] = [
   {
     name: 'two runs of one migration at the same time',
     edits: [{ file: LEASE, find: '  if (state === \'running\') {', replace: '  if (state === \'running\' && row.lease < 0) {' }],
-    suite: 'test/e2e/control.test.ts', test: 'two admissions at the same moment',
+    suite: 'test/e2e/control-lease.test.ts', test: 'two admissions at the same moment',
   },
   {
     name: 'another database behind a connection is not noticed',
     edits: [{ file: 'activities/run-context.ts', find: 'if (!system || sameIdentity(admitted, await system.identity())) return;', replace: 'if (!system || sameIdentity(admitted, admitted)) return;' }],
-    suite: 'test/e2e/control.test.ts', test: 'another database behind a connection is noticed',
+    suite: 'test/e2e/control-admission.test.ts', test: 'another database behind a connection is noticed',
   },
   {
     name: 'an amended plan leaves the former copy its epoch',
