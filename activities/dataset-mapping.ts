@@ -88,7 +88,7 @@ export function compileDataset(deps: ActivityDependencies, context: Pick<Dataset
     if (column && !readColumns.some((read) => read.name === key)) readColumns.push(column);
   }
   refuseUnreadable(readColumns, name, dataset.source);
-  const native = deps.encodings?.includes('pgcopy') ?? true;
+  const native = (deps.encodings?.includes('pgcopy') ?? true) && source.undefinedCharacters !== true;
   return { mapping, source, target, readColumns, encoding: native ? encodingFor(mapping, readColumns, source.key) : 'values', digest: digestOf(deps, context, mapping, source.key) };
 }
 

@@ -18,6 +18,7 @@ import { PlannedTables } from './planned-tables';
 import { loadDataset, type DatasetContext } from './run-context';
 import { StagingStore } from './staging-store';
 import { latestAmendment, markApplied } from './stores/amendments';
+import { fromStore } from './stores/stored-text';
 import { insertSplits, installLedger, loadDatasetRow, unfinishedSplits, type DatasetRow } from './stores/ledger';
 
 const SPLIT_ROWS_MIN = 100_000;
@@ -170,7 +171,7 @@ async function publishCheckpoints(deps: ActivityDependencies, context: DatasetCo
   for (const split of rows) {
     await store.putCheckpoint(
       { dataset: context.name, generation: row.generation, ordinal: split.ordinal },
-      { commitNo: Number(split.commit_no), cursor: split.cursor_key, after: split.after_key, upTo: split.upto_key, done: split.done },
+      { commitNo: Number(split.commit_no), cursor: fromStore(split.cursor_key), after: fromStore(split.after_key), upTo: fromStore(split.upto_key), done: split.done },
     );
   }
 }

@@ -51,6 +51,8 @@ export interface DatasetDescription {
   columns: Column[];
   /** A valid, immediate, non-partial unique index over NOT NULL columns (or the declared key); null when there is none. */
   key: string[] | null;
+  /** The database's encoding has bytes that mean nothing: such texts cannot be told in UTF-8, and are read in a way that finds them. */
+  undefinedCharacters?: boolean;
   rowsEstimate: number;
   bytesEstimate: number;
 }

@@ -55,4 +55,6 @@ export interface Column {
   readAs?: string;
   /** Values are names of other objects (regclass, aclitem): they mean something only where those objects are. */
   namesObjects?: boolean;
+  /** A composite type, or a domain over one. */
+  composite?: boolean;
 }

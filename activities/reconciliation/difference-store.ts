@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import type { PostgresSystem } from '../connectors/postgres/system';
+import { fromStore, storeWriter } from '../stores/stored-text';
 import type { KeyText } from '../../migration/split';
 import { targetKeyText, type DatasetSides } from './dataset-sides';
 import type { DifferenceBatch } from './compare-sides';
@@ -57,11 +58,12 @@ export async function storeDifferences(target: PostgresSystem, sides: DatasetSid
     await client.query(DIFFERENCE_SCHEMA);
     await client.query('DELETE FROM caravan.difference WHERE migration = $1 AND dataset = $2', id);
     if (found.length === 0) return;
+    const stored = await storeWriter(client);
     await client.query(
       `INSERT INTO caravan.difference (migration, dataset, generation, kind, source_key, target_key, columns)
        SELECT $1, $2, $3, d.value ->> 'kind', ${arrayOf('sourceKey')}, ${arrayOf('targetKey')}, coalesce(${arrayOf('columns')}, '{}')
        FROM jsonb_array_elements($4::jsonb) d`,
-      [...id, sides.ledger.generation, JSON.stringify(found)],
+      [...id, sides.ledger.generation, JSON.stringify(found.map((one) => ({ ...one, sourceKey: one.sourceKey && stored(one.sourceKey), targetKey: one.targetKey && stored(one.targetKey) })))],
     );
   });
 }
@@ -76,5 +78,5 @@ export async function readDifferences(client: ClientBase, migration: string, dat
   if (there.length === 0) return [];
   const { rows } = await client.query<{ kind: DifferenceKind; source_key: string[] | null; target_key: string[] | null; columns: string[] }>(
     'SELECT kind, source_key, target_key, columns FROM caravan.difference WHERE migration = $1 AND dataset = $2 ORDER BY id LIMIT $3', [migration, dataset, limit]);
-  return rows.map((row) => ({ kind: row.kind, sourceKey: row.source_key, targetKey: row.target_key, columns: row.columns }));
+  return rows.map((row) => ({ kind: row.kind, sourceKey: fromStore(row.source_key), targetKey: fromStore(row.target_key), columns: row.columns }));
 }

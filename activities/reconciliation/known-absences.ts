@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg';
-import { readStored } from '../connectors/postgres/database-text';
+import { fromStore } from '../stores/stored-text';
 import { textToValue } from '../connectors/postgres/values-codec';
 import { decodeRow, digesterFor, type DatasetSides } from './dataset-sides';
 import type { Value } from '../../migration/value';
@@ -30,8 +30,8 @@ export class KnownAbsences {
         [sides.ctx.ref.migration, sides.ctx.name, sides.ledger.generation, after],
       );
       for (const row of rows) {
-        if (row.source_key) known.keys.add(joinKey(row.source_key));
-        else known.addKeyless(sides, row.side, row.columns, row.content.map(readStored));
+        if (row.source_key) known.keys.add(joinKey(fromStore(row.source_key)));
+        else known.addKeyless(sides, row.side, row.columns, fromStore(row.content));
       }
       const last = rows.at(-1);
       if (!last || rows.length < PAGE) return known;

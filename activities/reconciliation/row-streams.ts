@@ -2,7 +2,7 @@ import type { Client } from 'pg';
 import type { Reason } from '../../migration/batch';
 import type { KeyText } from '../../migration/split';
 import { nameWithSchemas } from '../connectors/postgres/catalog';
-import { copyOut } from '../connectors/postgres/copy-out';
+import { copyText } from '../connectors/postgres/copy-text';
 import { toMigrationError } from '../connectors/postgres/errors';
 import { rowsOf } from '../connectors/postgres/selection-sql';
 import { textRow } from '../connectors/postgres/source';
@@ -49,7 +49,7 @@ export type SourceRow =
  * `tail` narrows the SELECT (its table is called caravan_source).
  */
 export async function* readExpected(client: Client, sides: DatasetSides, digester: RowDigester, absences: AbsenceTaker, signal: AbortSignal, tail = ''): AsyncGenerator<SourceRow[]> {
-  for await (const chunk of copyOut(client, await sourceCopy(client, sides, tail), 'text', LIMITS, signal)) {
+  for await (const chunk of copyText(sides.ctx.source, client, await sourceCopy(client, sides, tail), LIMITS, signal)) {
     const answer: SourceRow[] = [];
     const values: Value[][] = [];
     const contents: (string | null)[][] = [];
@@ -97,7 +97,7 @@ export async function readByKeys(client: Client, sides: DatasetSides, keys: read
   const list = keys.map((key) => `(${key.map((text) => quoteLiteral(text)).join(', ')})`).join(', ');
   const tail = `WHERE (${columnList(names)}) IN (${list}) ORDER BY ${names.map((name) => `caravan_source.${quoteIdent(name)}`).join(', ')}`;
   const found: RawRow[] = [];
-  for await (const chunk of copyOut(client, await sourceCopy(client, sides, tail), 'text', LIMITS, signal)) {
+  for await (const chunk of copyText(sides.ctx.source, client, await sourceCopy(client, sides, tail), LIMITS, signal)) {
     for (let at = 0; at < chunk.rowCount; at += 1) {
       const content = textRow(chunk, at, sides.sourceColumns.length);
       const values = decodeRow(sides.sourceColumns, content);
@@ -134,7 +134,7 @@ export type TargetRow =
 export async function* readFound(client: Client, sides: DatasetSides, digester: RowDigester, signal: AbortSignal, where = ''): AsyncGenerator<TargetRow[]> {
   await nameWithSchemas(client, sides.targetColumns);
   const sql = `COPY (SELECT ${selectList(sides.targetColumns)} FROM ${await targetFrom(client, sides)} ${where}) TO STDOUT`;
-  for await (const chunk of copyOut(client, sql, 'text', LIMITS, signal)) {
+  for await (const chunk of copyText(sides.ctx.target, client, sql, LIMITS, signal)) {
     const answer: TargetRow[] = [];
     for (let at = 0; at < chunk.rowCount; at += 1) {
       try {

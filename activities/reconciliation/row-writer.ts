@@ -93,8 +93,10 @@ export function deleteOneEqual(client: ClientBase, sides: DatasetSides, content:
 function keyCondition(sides: DatasetSides, key: readonly (string | null)[], place: (text: string | null) => string): string {
   return (sides.targetKey ?? []).map((at, part) => {
     const text = key[part] ?? null;
-    const name = quoteIdent(sides.targetColumns[at]?.name ?? '');
-    return text === null ? `${name} IS NULL` : `${name} = ${place(text)}`;
+    const column = sides.targetColumns[at];
+    const name = quoteIdent(column?.name ?? '');
+    // By its own type: beside a name of an object or a composite the server would take the text for something else.
+    return text === null ? `${name} IS NULL` : `${name} = ${place(text)}::${column?.type ?? 'text'}`;
   }).join(' AND ');
 }
 

@@ -6,7 +6,7 @@ import { MigrationError } from '../../migration/errors';
 import type { KeyText, SplitBounds } from '../../migration/split';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import { LEDGER_SCHEMA } from './ledger-schema';
-import { contentWriter } from './quarantine-store';
+import { fromStore, storeWriter } from './stored-text';
 
 /** Names one split of one generation. */
 export interface SplitId { migration: string; dataset: string; generation: number; ordinal: number }
@@ -67,10 +67,11 @@ export async function loadDatasetRow(client: ClientBase, migration: string, data
 
 /** Freezes the bounds of a generation. They are never planned again for it. */
 export async function insertSplits(client: ClientBase, id: Omit<SplitId, 'ordinal'>, bounds: readonly SplitBounds[]): Promise<void> {
+  const stored = await storeWriter(client);
   for (const [ordinal, { after, upTo }] of bounds.entries()) {
     await client.query(
       'INSERT INTO caravan.split (migration, dataset, generation, ordinal, after_key, upto_key) VALUES ($1, $2, $3, $4, $5, $6)',
-      [id.migration, id.dataset, id.generation, ordinal, after, upTo],
+      [id.migration, id.dataset, id.generation, ordinal, after && stored(after), upTo && stored(upTo)],
     );
   }
 }
@@ -129,7 +130,7 @@ async function takeFenceOnce(client: ClientBase, id: SplitId, lockTimeoutMs: num
   if (!row) throw new MigrationError('FENCED', `dataset ${id.dataset}: split ${id.ordinal} of generation ${id.generation} is no longer in the ledger; a newer generation has replaced it`);
   const counts = countsOf(row);
   assertAccounted(counts, `dataset ${id.dataset}, split ${id.ordinal}`);
-  return { fence: row.fence, checkpoint: { cursor: row.cursor_key, commitNo: Number(row.commit_no), counts, done: row.done }, bounds: { after: row.after_key, upTo: row.upto_key } };
+  return { fence: row.fence, checkpoint: { cursor: fromStore(row.cursor_key), commitNo: Number(row.commit_no), counts, done: row.done }, bounds: { after: fromStore(row.after_key), upTo: fromStore(row.upto_key) } };
 }
 
 /** Only the very backend that the ledger recorded: same pid and same start. */
@@ -164,19 +165,21 @@ export async function guardCommit(client: ClientBase, id: SplitId, fence: string
 /** Last statements of a commit, in the rows' transaction. The accounting identity is a constraint of both tables. */
 export async function recordCommit(client: ClientBase, id: SplitId, fence: string, record: CommitRecord): Promise<void> {
   const { counts } = record;
+  const stored = await storeWriter(client);
+  const [fromKey, toKey] = [record.fromKey && stored(record.fromKey), record.toKey && stored(record.toKey)];
   assertAccounted(counts, `dataset ${id.dataset}, split ${id.ordinal}, commit ${record.commitNo}`);
   const key = [id.migration, id.dataset, id.generation, id.ordinal];
   const numbers = [counts.read, counts.written, counts.unchanged, counts.quarantined, counts.filtered];
   await client.query(
     `INSERT INTO caravan.commit (migration, dataset, generation, ordinal, commit_no, fence, ${COUNT_COLUMNS}, from_key, to_key)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-    [...key, record.commitNo, fence, ...numbers, record.fromKey, record.toKey],
+    [...key, record.commitNo, fence, ...numbers, fromKey, toKey],
   );
   await client.query(
     `UPDATE caravan.split SET read_rows = read_rows + $5, written_rows = written_rows + $6, unchanged_rows = unchanged_rows + $7,
        quarantined_rows = quarantined_rows + $8, filtered_rows = filtered_rows + $9, cursor_key = coalesce($10, cursor_key), done = $11, updated_at = clock_timestamp()
      WHERE migration = $1 AND dataset = $2 AND generation = $3 AND ordinal = $4`,
-    [...key, ...numbers, record.toKey, record.done],
+    [...key, ...numbers, toKey, record.done],
   );
 }
 
@@ -195,13 +198,13 @@ const QUARANTINE_ROWS = 500;
 /** In the commit's transaction: what may not be written, with its original content. */
 export async function insertQuarantine(client: ClientBase, id: SplitId, commitNo: number, columns: string[], entries: readonly QuarantineEntry[]): Promise<void> {
   if (entries.length === 0) return;
-  const stored = await contentWriter(client);
+  const stored = await storeWriter(client);
   for (let from = 0; from < entries.length; from += QUARANTINE_ROWS) {
     const part = entries.slice(from, from + QUARANTINE_ROWS);
     const rows = part.map((_, at) => `($1, $2, $3, $4, $5, $${at * 3 + 7}, $${at * 3 + 8}, $6, $${at * 3 + 9})`);
     await client.query(
       `INSERT INTO caravan.quarantine (migration, dataset, generation, ordinal, commit_no, source_key, reasons, columns, content) VALUES ${rows.join(', ')}`,
-      [id.migration, id.dataset, id.generation, id.ordinal, commitNo, columns, ...part.flatMap((entry) => [entry.key, JSON.stringify(entry.rejection.reasons), stored(entry.content)])],
+      [id.migration, id.dataset, id.generation, id.ordinal, commitNo, columns, ...part.flatMap((entry) => [entry.key && stored(entry.key), JSON.stringify(entry.rejection.reasons), stored(entry.content)])],
     );
   }
 }

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { Reason } from '../../migration/batch';
 import type { KeyText } from '../../migration/split';
-import { readStored, storedText } from '../connectors/postgres/database-text';
+import { fromStore, storeWriter } from './stored-text';
 
 export type QuarantineState = 'open' | 'replayed' | 'waived' | 'gone';
 
@@ -31,28 +31,15 @@ export interface QuarantineFilter { migration: string; dataset?: string; rule?: 
 /** Rows that entered quarantine after the copy have no split. */
 const NO_SPLIT = -1;
 
-const narrow = new WeakMap<ClientBase, boolean>();
-
-/** Makes content fit for quarantine: the target's own encoding may not hold what the source's does, which can be the very reason why the row is here. */
-export async function contentWriter(client: ClientBase): Promise<(content: readonly (string | null)[]) => (string | null)[]> {
-  let asciiOnly = narrow.get(client);
-  if (asciiOnly === undefined) {
-    const { rows } = await client.query<{ encoding: string }>(`SELECT current_setting('server_encoding') AS encoding`);
-    asciiOnly = !['UTF8', 'SQL_ASCII'].includes(rows[0]?.encoding ?? '');
-    narrow.set(client, asciiOnly);
-  }
-  return (content) => content.map((text) => storedText(text, asciiOnly));
-}
-
 /** Puts rows into quarantine in the caller's transaction. Answers how many. The caller records the adjustment. */
 export async function insertQuarantineRows(client: ClientBase, id: { migration: string; dataset: string; generation: number }, rows: readonly QuarantineInsert[]): Promise<number> {
   if (rows.length === 0) return 0;
-  const stored = await contentWriter(client);
+  const stored = await storeWriter(client);
   for (const row of rows) {
     await client.query(
       `INSERT INTO caravan.quarantine (migration, dataset, generation, ordinal, commit_no, source_key, reasons, side, columns, content)
        VALUES ($1, $2, $3, ${NO_SPLIT}, 0, $4, $5, $6, $7, $8)`,
-      [id.migration, id.dataset, id.generation, row.sourceKey, JSON.stringify(row.reasons), row.side, row.columns, stored(row.content)]);
+      [id.migration, id.dataset, id.generation, row.sourceKey && stored(row.sourceKey), JSON.stringify(row.reasons), row.side, row.columns, stored(row.content)]);
   }
   return rows.length;
 }
@@ -73,8 +60,8 @@ export async function readQuarantine(client: ClientBase, filter: QuarantineFilte
      ORDER BY q.id LIMIT $7 ${lock}`,
     [filter.migration, filter.dataset ?? null, filter.states ?? null, filter.ids ?? null, filter.rule ?? null, filter.after ?? '0', filter.limit ?? 1_000]);
   return rows.map((row) => ({
-    id: row.id, dataset: row.dataset, generation: row.generation, sourceKey: row.source_key, reasons: row.reasons, side: row.side, columns: row.columns,
-    content: row.content.map(readStored), state: row.state, decidedBy: row.decided_by, decidedReason: row.decided_reason, createdAt: row.created_at,
+    id: row.id, dataset: row.dataset, generation: row.generation, sourceKey: row.source_key && fromStore(row.source_key), reasons: row.reasons, side: row.side, columns: row.columns,
+    content: fromStore(row.content), state: row.state, decidedBy: row.decided_by, decidedReason: row.decided_reason, createdAt: row.created_at,
   }));
 }
 

@@ -84,5 +84,8 @@ testEncodings([
   { source: 'LATIN1', target: 'SQL_ASCII', rows: [hexOf('plain'), hexOf('x')], refused: [] },
   { source: 'WIN1252', target: 'UTF8', rows: ['80', '93', 'e9'], refused: [] },
   { source: 'EUC_JP', target: 'UTF8', rows: ['a4a2', '8eb1', hexOf('plain')], refused: [] },
+  { source: 'EUC_JP', target: 'LATIN1', rows: ['a9a1', hexOf('plain')], refused: [0], loose: true },
+  { source: 'WIN1252', target: 'SQL_ASCII', rows: [hexOf('plain'), 'c381'], refused: [1], loose: true },
+  { source: 'WIN1252', target: 'WIN1252', rows: ['e9', '80', '9d'], refused: [2], loose: true },
   { source: 'UTF8', target: 'SQL_ASCII', rows: [hexOf('plain'), hexOf('é'), hexOf('👩')], refused: [] },
 ]);

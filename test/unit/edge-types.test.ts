@@ -42,7 +42,7 @@ describe('text of a database without an encoding', () => {
 });
 
 describe('types that bytes do not carry', () => {
-  const facts = { oid: 1186, category: 'b', baseOid: 1186, baseName: 'interval', elementOid: 0, binary: true, baseType: null, structure: null, major: 18 };
+  const facts = { oid: 1186, category: 'b', baseOid: 1186, baseName: 'interval', elementOid: 0, composite: false, binary: true, baseType: null, structure: null, major: 18 };
 
   test('an interval of a server that knows infinity is not one of a server that does not', () => {
     expect(wireTypeOf(facts)).not.toBe(wireTypeOf({ ...facts, major: 16 }));

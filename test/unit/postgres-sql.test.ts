@@ -35,7 +35,7 @@ describe('names', () => {
 });
 
 describe('types', () => {
-  const facts = { oid: 20, category: 'b', baseOid: 20, baseName: 'int8', elementOid: 0, binary: true, baseType: null, structure: null, major: 18 };
+  const facts = { oid: 20, category: 'b', baseOid: 20, baseName: 'int8', elementOid: 0, composite: false, binary: true, baseType: null, structure: null, major: 18 };
 
   it('passes bytes only of built-in types whose oids and bytes mean the same everywhere', () => {
     expect(wireTypeOf(facts)).toBe(20);

@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import { closest, distance } from 'fastest-levenshtein';
 import { MigrationError } from '../../../migration/errors';
 import type { Column } from '../../../migration/value';
-import { typeTraits, type TypeFacts } from './kinds';
+import { objectNameOids, typeTraits, type TypeFacts } from './kinds';
 import { displayName, qualified, type TableName } from './sql';
 
 /** Rows as JSON made by the server: the same whatever type parsers the connection has. 64-bit values a caller needs exactly must be cast to text. */
@@ -141,7 +141,7 @@ export interface CatalogColumn extends TypeFacts {
 
 /** The type below all domains, with what tells whether its bytes may pass undecoded. Needs `t`, a pg_type row. */
 export const TYPE_FACTS = `t.oid::int8 AS oid, t.typtype AS category, base.oid::int8 AS "baseOid", base.typname AS "baseName",
-    CASE WHEN t.typcategory = 'A' THEN t.typelem::int8 ELSE 0 END AS "elementOid", t.typsend <> 0 AND t.typreceive <> 0 AS binary,
+    CASE WHEN t.typcategory = 'A' THEN t.typelem::int8 ELSE 0 END AS "elementOid", base.typcategory = 'C' AS composite, t.typsend <> 0 AND t.typreceive <> 0 AS binary,
     CASE WHEN t.typtype = 'd' THEN pg_catalog.format_type(base.oid, base.modifier) END AS "baseType", made.structure,
     current_setting('server_version_num')::int / 10000 AS major`;
 export const TYPE_BASE = `JOIN LATERAL (
@@ -194,13 +194,16 @@ export function toColumn(column: CatalogColumn): Column {
   };
 }
 
+/** `isNoKey`, in SQL. Needs TYPE_BASE. */
+const CAN_BE_KEY = `base.typcategory <> 'C' AND base.oid NOT IN (${objectNameOids.join(', ')})`;
+
 export interface KeyCandidate { table: number; index: string; primary: boolean; columns: string[] }
 
 /**
  * Keys that rows can be read and merged by, best first per table: the primary key, else the one with the fewest and narrowest columns.
  * A key is a valid, immediate, complete b-tree unique index over plain NOT NULL columns, which finds equal what the columns find equal:
- * an index of another operator class, or of another collation than a nondeterministic column, admits rows that `>` could not tell apart. Composite types are left out: the server reads no literal of them
- * beside an operator.
+ * an index of another operator class, or of another collation than a nondeterministic column, admits rows that `>` could not tell apart. Composite types and
+ * names of objects are left out (`isNoKey`).
  */
 export function readKeys(client: ClientBase, tables: number[]): Promise<KeyCandidate[]> {
   return readRows<KeyCandidate>(
@@ -211,11 +214,11 @@ export function readKeys(client: ClientBase, tables: number[]): Promise<KeyCandi
      JOIN pg_catalog.pg_am m ON m.oid = x.relam AND m.amname = 'btree'
      JOIN LATERAL (
        SELECT json_agg(a.attname ORDER BY k.ordinal) AS columns, sum(CASE WHEN a.attlen > 0 THEN a.attlen ELSE 64 END) AS width,
-         bool_and(${VALID_NOT_NULL} AND (o.opcdefault OR o.opcname LIKE '%\\_pattern\\_ops') AND (l.oid IS NULL OR l.collisdeterministic OR k.collid = a.attcollation) AND t.typtype <> 'c') AS usable,
+         bool_and(${VALID_NOT_NULL} AND (o.opcdefault OR o.opcname LIKE '%\\_pattern\\_ops') AND (l.oid IS NULL OR l.collisdeterministic OR k.collid = a.attcollation) AND ${CAN_BE_KEY}) AS usable,
          count(*) AS amount
        FROM unnest(i.indkey::int2[], i.indcollation::oid[], i.indclass::oid[]) WITH ORDINALITY k(attnum, collid, opclass, ordinal)
        JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-       JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+       JOIN pg_catalog.pg_type t ON t.oid = a.atttypid ${TYPE_BASE}
        JOIN pg_catalog.pg_opclass o ON o.oid = k.opclass
        LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
        WHERE k.ordinal <= i.indnkeyatts

@@ -14,10 +14,13 @@ export interface RowChunk {
   data: Buffer;
   offsets: Uint32Array;
   rowCount: number;
+  /** Rows that `data` cannot hold, field by field (`copyText`). */
+  loose?: ReadonlyMap<number, (string | null)[]>;
 }
 
 const COPY_DATA = 0x64;
 const READY_FOR_QUERY = 0x5a;
+const QUERY = 0x51;
 const FRAME_BYTES = 5;
 const BINARY_HEADER_BYTES = 19;
 const BINARY_TRAILER_BYTES = 2;
@@ -33,7 +36,7 @@ interface DriverConnection { stream: Socket; query(text: string): void }
  * Memory: at most three chunks; of rows larger than `limits.bytesMax` two. Leaving the loop early destroys the connection, which ends the statement on the server.
  * @throws the driver's error when the server refuses or the connection breaks; the signal's reason on abort.
  */
-export async function* copyOut(client: Client, sql: string, format: 'binary' | 'text', limits: BatchLimits, signal: AbortSignal): AsyncGenerator<RowChunk> {
+export async function* copyOut(client: Client, sql: string | Buffer, format: 'binary' | 'text', limits: BatchLimits, signal: AbortSignal): AsyncGenerator<RowChunk> {
   signal.throwIfAborted();
   const copy = new CopyOut(sql, format === 'binary', limits);
   const abort = () => copy.fail(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
@@ -78,7 +81,7 @@ class CopyOut {
   private message: Buffer[] | null = null;
 
   constructor(
-    private readonly sql: string,
+    private readonly sql: string | Buffer,
     binary: boolean,
     private readonly limits: BatchLimits,
   ) {
@@ -119,7 +122,8 @@ class CopyOut {
     this.driverListeners = connection.stream.listeners('data') as DataListener[];
     connection.stream.on('data', this.listener);
     for (const listener of this.driverListeners) connection.stream.removeListener('data', listener);
-    connection.query(this.sql);
+    if (typeof this.sql === 'string') connection.query(this.sql);
+    else connection.stream.write(queryMessage(this.sql));
   }
 
   private take(bytes: Buffer): void {
@@ -196,6 +200,15 @@ class CopyOut {
   handleCopyData(): void { /* taken before the driver sees it */ }
   handleEmptyQuery(): void { this.fail(new Error('COPY TO STDOUT expected')); }
   handlePortalSuspended(): void { /* simple protocol: never */ }
+}
+
+/** A statement in the database's own encoding, which the driver does not speak. */
+function queryMessage(sql: Buffer): Buffer {
+  const message = Buffer.alloc(FRAME_BYTES + sql.length + 1);
+  message[0] = QUERY;
+  message.writeUInt32BE(message.length - 1, 1);
+  sql.copy(message, FRAME_BYTES);
+  return message;
 }
 
 /** Lays rows side by side and cuts chunks at the limits. */

@@ -14,6 +14,13 @@ export function decodeText(bytes: Buffer, start: number, end: number): string {
   return decodeInvalid(bytes, start, end);
 }
 
+const LOOSE = '\0';
+
+/** Text whose bytes mean nothing: none of them but ASCII is taken for a character, and the NUL before them keeps any server from doing so. */
+export function looseText(bytes: Buffer): string {
+  return LOOSE + bytes.toString('latin1').replace(/[\x80-\xff]/g, (char) => String.fromCharCode(ESCAPE + char.charCodeAt(0)));
+}
+
 export function encodeText(text: string): Buffer {
   return isWellFormed(text) ? Buffer.from(text) : encodeIllFormed(text);
 }
@@ -83,5 +90,5 @@ export function storedText(text: string | null, asciiOnly = false): string | nul
 export function readStored(text: string | null): string | null {
   if (text === null || !text.startsWith(STORED_BYTES)) return text;
   const bytes = Buffer.from(text.slice(STORED_BYTES.length), 'hex');
-  return decodeText(bytes, 0, bytes.length);
+  return bytes[0] === 0 ? looseText(bytes.subarray(1)) : decodeText(bytes, 0, bytes.length);
 }

@@ -5,8 +5,9 @@ import type { Column } from '../../../migration/value';
 import {
   readColumns, readKeys, readRows, requireRelation, suggestColumn, toColumn, TYPE_BASE, TYPE_FACTS, withEmptySearchPath, type Relation,
 } from './catalog';
+import { looseEncoding } from './copy-text';
 import { toMigrationError } from './errors';
-import { typeTraits, type TypeFacts } from './kinds';
+import { isNoKey, typeTraits, type TypeFacts } from './kinds';
 import { columnList, displayName, embedded, oneStatement, parseTableName, qualified, type TableName } from './sql';
 
 /** Tables below this size that were never analysed are counted exactly. */
@@ -19,9 +20,9 @@ const COUNTED_BYTES = 64 * 1024 * 1024;
  */
 export async function describe(client: ClientBase, selection: Selection, place: string): Promise<DatasetDescription> {
   try {
-    if (selection.query !== undefined) return await describeQuery(client, selection.query, selection, place);
-    if (selection.table === undefined) throw new MigrationError('PLAN_INVALID', `${place}: name a table or a query`);
-    return await describeTable(client, parseTableName(selection.table), selection, place);
+    if (selection.query === undefined && selection.table === undefined) throw new MigrationError('PLAN_INVALID', `${place}: name a table or a query`);
+    const described = selection.query === undefined ? await describeTable(client, parseTableName(selection.table ?? ''), selection, place) : await describeQuery(client, selection.query, selection, place);
+    return await looseEncoding(client) === null ? described : { ...described, undefinedCharacters: true };
   } catch (error) {
     throw toMigrationError(error, place);
   }
@@ -58,6 +59,8 @@ function declaredKey(key: string[], columns: Column[], place: string): string[] 
   for (const column of key) {
     if (!names.includes(column)) throw new MigrationError('OBJECT_MISSING', `${place}: key column ${column} does not exist.${suggestColumn(column, names)}`);
   }
+  const unfit = columns.find((column) => key.includes(column.name) && isNoKey(column));
+  if (unfit) throw new MigrationError('MAPPING_INVALID', `${place}: key column ${unfit.name} is of type ${unfit.type}, and rows cannot be read on from such a value. Declare other columns, or leave key out: the rows are then copied in one piece.`);
   return key;
 }
 

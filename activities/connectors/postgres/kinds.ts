@@ -9,6 +9,8 @@ export interface TypeFacts {
   baseName: string;
   /** Element type of a true array, 0 for all others. */
   elementOid: number;
+  /** The type below all domains is composite. */
+  composite: boolean;
   /** The type has a binary form. */
   binary: boolean;
   /** `format_type` of the type below all domains, with the modifier that the domains fix; null for what is no domain. */
@@ -71,12 +73,20 @@ export function wireTypeOf(type: TypeFacts): number | undefined {
   return INTERVAL_TYPES.has(oid) && type.major < INTERVAL_INFINITY_MAJOR ? -oid : oid;
 }
 
+/** `namesObjects` as a list, for SQL. */
+export const objectNameOids: readonly number[] = [...OBJECT_NAMES, ...OBJECT_NAME_ARRAYS];
+
+/** Rows cannot be read on from a value of this type: the server takes no literal of a composite beside an operator, and would read the name of an object as a number. */
+export function isNoKey(column: Column): boolean {
+  return column.composite === true || column.namesObjects === true;
+}
+
 function namesObjects(oid: number): boolean {
   return OBJECT_NAMES.has(oid) || OBJECT_NAME_ARRAYS.has(oid);
 }
 
 /** What a column's type alone says about it. */
-export function typeTraits(type: TypeFacts): Pick<Column, 'kind' | 'wireType' | 'baseType' | 'structure' | 'readAs' | 'namesObjects'> {
+export function typeTraits(type: TypeFacts): Pick<Column, 'kind' | 'wireType' | 'baseType' | 'structure' | 'readAs' | 'namesObjects' | 'composite'> {
   const wireType = wireTypeOf(type);
   return {
     kind: kindOf(type),
@@ -87,5 +97,6 @@ export function typeTraits(type: TypeFacts): Pick<Column, 'kind' | 'wireType' | 
     ...(type.baseOid === XML && { readAs: 'text' }),
     ...(type.baseOid === XML_ARRAY && { readAs: 'text[]' }),
     ...(namesObjects(type.baseOid) && { namesObjects: true }),
+    ...(type.composite && { composite: true }),
   };
 }

@@ -7,10 +7,11 @@ import type { Column, Value } from '../../../migration/value';
 import { binaryCodec } from './binary-codecs';
 import { nameWithSchemas } from './catalog';
 import { copyOut, type RowChunk } from './copy-out';
+import { copyText } from './copy-text';
 import { decodeText, isWellFormed } from './database-text';
 import { isUnproven, keyComparison, NeighbourCheck, proveKey, refuseTwins } from './declared-key';
 import { describe } from './describe';
-import { sqlState, toMigrationError } from './errors';
+import { toMigrationError } from './errors';
 import { rowsOf } from './selection-sql';
 import { planBounds } from './split-planning';
 import { quoteIdent, selectList } from './sql';
@@ -47,7 +48,8 @@ export class PostgresSource implements Source {
       const decode = request.encoding === 'pgcopy' ? pgcopyBatch : (chunk: RowChunk) => valuesBatch(chunk, request.columns);
       const neighbours = keyAt && await isUnproven(client, request.selection) ? new NeighbourCheck(this.place) : null;
       if (neighbours && request.key && request.cursor) await refuseTwins(client, request.selection, request.key, request.cursor, this.place);
-      for await (const chunk of copyOut(client, sql, request.encoding === 'pgcopy' ? 'binary' : 'text', request.limits, request.signal)) {
+      const chunks = request.encoding === 'pgcopy' ? copyOut(client, sql, 'binary', request.limits, request.signal) : copyText(this.system, client, sql, request.limits, request.signal);
+      for await (const chunk of chunks) {
         const batch = decode(chunk);
         const keyOf = (row: number): KeyText | null => (keyAt ? readableKey(keyAt.map((at) => fieldText(batch, row, at, request.columns) ?? ''), this.place) : null);
         if (neighbours) for (let row = 0; row < batch.rowCount; row += 1) neighbours.see(keyOf(row));
@@ -55,9 +57,6 @@ export class PostgresSource implements Source {
       }
     } catch (error) {
       if (request.signal.aborted) throw request.signal.reason;
-      if (sqlState(error) === '22P05') {
-        throw new MigrationError('ROW_REFUSED', `${this.place}: a row holds a character that the database's encoding does not define, so that it cannot be read as UTF-8 (SQLSTATE 22P05). Mend it in the source, or leave the row out with \`where\`.`, { sqlstate: '22P05' });
-      }
       throw toMigrationError(error, this.place);
     } finally {
       await client.end().catch(() => undefined);
@@ -75,7 +74,7 @@ export class PostgresSource implements Source {
  */
 export function readableKey(key: KeyText, place: string): KeyText {
   if (key.every(isWellFormed)) return key;
-  throw new MigrationError('ROW_REFUSED', `${place}: a key holds bytes that are no UTF-8, and the database (SQL_ASCII) does not say what they mean. Read the table through a query without a key: the rows are then copied in one piece, bytes and all.`);
+  throw new MigrationError('ROW_REFUSED', `${place}: a key holds bytes that mean nothing in the encoding of the database (or that are no UTF-8, where it is SQL_ASCII). Read the table through a query without a key: the rows are then copied in one piece, bytes and all.`);
 }
 
 /** The source's own text of each column of a row; null for NULL. */
@@ -117,6 +116,8 @@ const LONG_ROW = 64 * 1024 * 1024;
 export function textRow(chunk: RowChunk, row: number, width: number): (string | null)[] {
   // An empty line is one empty field, or none.
   if (width === 0) return [];
+  const loose = chunk.loose?.get(row);
+  if (loose) return loose;
   const from = chunk.offsets[row] ?? 0;
   const to = (chunk.offsets[row + 1] ?? 1) - 1;
   if (to - from < LONG_ROW) return parseCopyTextRow(decodeText(chunk.data, from, to));
