@@ -8,6 +8,7 @@ import { rebuildDropped, standingOf, takeAway } from './reconciliation/dropped-o
 import { whileAlive } from './reconciliation/liveness';
 import { moveOrphans, readForeignKey, type Reference } from './reconciliation/references';
 import { withSource } from './reconciliation/row-mover';
+import { replayEarlyChildren } from './reconciliation/early-children';
 import { Settling, type TakenObject } from './reconciliation/settling';
 import { restoreUnprovedChecks } from './reconciliation/unproved-checks';
 import { loadRun } from './run-context';
@@ -28,12 +29,13 @@ async function settle(deps: ActivityDependencies, input: { ref: RunRef; datasets
   const settling = await Settling.of(deps, await loadRun(deps, input.ref));
   const chosen = settling.choose(input);
   const keys = (await settling.taken('foreign_key')).filter((stored) => isReady(settling, chosen, stored));
-  const triggers = (await settling.taken('trigger')).filter((stored) => stored.state === 'dropped' && chosen.has(childOf(settling, stored) ?? ''));
+  const triggers = (await settling.taken('trigger')).filter((stored) => stored.state === 'dropped' && chosen.has(childOf(settling, stored) ?? stored.dataset));
   const references = [...(await foreignKeyReferences(settling, keys)), ...(await ruleReferences(settling, chosen))];
   for (const stored of [...keys, ...triggers]) {
     signal.throwIfAborted();
     await takeAwayAgain(settling, chosen, stored);
   }
+  await replayEarlyChildren(settling, chosen, signal);
   await toFixpoint(settling, references, signal);
   for (const stored of [...keys, ...triggers]) {
     signal.throwIfAborted();

@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import type { DroppedObject } from '../connectors/postgres/dropped-object';
 import { sqlState } from '../connectors/postgres/errors';
 import { qualified, quoteIdent, type TableName } from '../connectors/postgres/sql';
-import { rebuild } from '../connectors/postgres/target-objects';
+import { alterTrigger, rebuild } from '../connectors/postgres/target-objects';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import { underFence, type DatasetFence } from './dataset-fence';
 
@@ -62,9 +62,10 @@ export async function takeAway(client: ClientBase, { id, object }: StoredObject)
   await client.query('RELEASE SAVEPOINT caravan_take');
 }
 
-function removal({ kind, schema, table, name }: DroppedObject): string {
+function removal(object: DroppedObject): string {
+  const { kind, schema, table, name } = object;
   const owner = qualified({ schema, name: table });
   if (kind === 'index') return `DROP INDEX IF EXISTS ${qualified({ schema, name })}`;
-  if (kind === 'trigger') return `ALTER TABLE ${owner} DISABLE TRIGGER ${quoteIdent(name)}`;
+  if (kind === 'trigger') return alterTrigger(object, 'DISABLE');
   return `ALTER TABLE ${owner} DROP CONSTRAINT IF EXISTS ${quoteIdent(name)}`;
 }

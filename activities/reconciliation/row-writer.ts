@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg';
+import { MigrationError } from '../../migration/errors';
 import type { Column, Value } from '../../migration/value';
 import { encodeText, isWellFormed } from '../connectors/postgres/database-text';
 import { sqlState } from '../connectors/postgres/errors';
@@ -60,7 +61,11 @@ async function tryInsert(client: ClientBase, sides: DatasetSides, rows: readonly
   const sql = columns.length === 0
     ? `INSERT INTO ${tableOf(sides)} DEFAULT VALUES`
     : `INSERT INTO ${tableOf(sides)} (${columnList(columns.map((column) => column.name))})${overriding} VALUES ${placeholders(rows.length, columns.length)}`;
-  return attempt(client, () => client.query(sql, rows.flatMap((row) => parametersOf(columns, row))));
+  return attempt(client, async () => {
+    const { rowCount } = await client.query(sql, rows.flatMap((row) => parametersOf(columns, row)));
+    if (rowCount === rows.length) return;
+    throw new MigrationError('COPY_INCOMPLETE', `dataset ${sides.ctx.name}: the target kept ${rowCount ?? 0} of ${rows.length} rows. A rule or trigger of the table swallows rows; switch it off, then try again.`);
+  });
 }
 
 /** Sets the named columns of the one row with this key. */

@@ -26,7 +26,7 @@ export interface QuarantineRow extends QuarantineInsert {
 }
 
 /** Which rows are meant: all given conditions hold. */
-export interface QuarantineFilter { migration: string; dataset?: string; rule?: string; ids?: readonly string[]; states?: readonly QuarantineState[]; generation?: number; after?: string; limit?: number }
+export interface QuarantineFilter { migration: string; dataset?: string; rule?: string; /** One of these. */ rules?: readonly string[]; ids?: readonly string[]; states?: readonly QuarantineState[]; generation?: number; after?: string; limit?: number }
 
 /** Rows that entered quarantine after the copy have no split. */
 const NO_SPLIT = -1;
@@ -56,9 +56,9 @@ export async function readQuarantine(client: ClientBase, filter: QuarantineFilte
        to_char(q.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at
      FROM caravan.quarantine q JOIN caravan.dataset d USING (migration, dataset, generation)
      WHERE q.migration = $1 AND ($2::text IS NULL OR q.dataset = $2) AND ($3::text[] IS NULL OR q.state = ANY ($3)) AND ($4::bigint[] IS NULL OR q.id = ANY ($4))
-       AND ($5::text IS NULL OR EXISTS (SELECT FROM jsonb_array_elements(q.reasons) r WHERE r ->> 'rule' = $5)) AND q.id > $6
+       AND ($5::text[] IS NULL OR EXISTS (SELECT FROM jsonb_array_elements(q.reasons) r WHERE r ->> 'rule' = ANY ($5))) AND q.id > $6
      ORDER BY q.id LIMIT $7 ${lock}`,
-    [filter.migration, filter.dataset ?? null, filter.states ?? null, filter.ids ?? null, filter.rule ?? null, filter.after ?? '0', filter.limit ?? 1_000]);
+    [filter.migration, filter.dataset ?? null, filter.states ?? null, filter.ids ?? null, filter.rules ?? (filter.rule === undefined ? null : [filter.rule]), filter.after ?? '0', filter.limit ?? 1_000]);
   return rows.map((row) => ({
     id: row.id, dataset: row.dataset, generation: row.generation, sourceKey: row.source_key && fromStore(row.source_key), reasons: row.reasons, side: row.side, columns: row.columns,
     content: fromStore(row.content), state: row.state, decidedBy: row.decided_by, decidedReason: row.decided_reason, createdAt: row.created_at,

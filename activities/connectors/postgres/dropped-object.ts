@@ -8,6 +8,8 @@ export interface DroppedObject {
   name: string;
   /** index: CREATE INDEX; unique, foreign_key and check: the constraint's own text; trigger: its state (`O`, `R` or `A`). */
   definition: string;
+  /** trigger: those of the same name on partitions are kept for themselves. */
+  alone?: boolean;
   /** unique: CREATE UNIQUE INDEX. */
   indexDefinition?: string;
   comment?: string;

@@ -67,11 +67,28 @@ export async function prepareMerge(client: ClientBase, merge: MergeTarget): Prom
   if (!arbiter) {
     throw new MigrationError('MAPPING_INVALID', `table ${displayName(merge.table)}: on_conflict: update goes by (${merge.key.join(', ')}), but no unique index covers exactly these columns (complete, not deferrable, without expressions). Create one, or name other columns under target.key.`);
   }
+  await refuseRules(client, merge.table);
   await client.query(
     `CREATE TEMPORARY TABLE IF NOT EXISTS caravan_stage ON COMMIT DELETE ROWS AS SELECT ${columnList(merge.columns)} FROM ${qualified(merge.table)} WITH NO DATA;
      ALTER TABLE pg_temp.caravan_stage ADD COLUMN ${POSITION} bigint GENERATED ALWAYS AS IDENTITY`,
   );
   return { ...merge, rows: await ownRowsOf(client, merge.table), nullsEqual: arbiter.nullsEqual };
+}
+
+/** Rules that rewrite what is written to the table. */
+export async function writingRules(client: ClientBase, table: TableName): Promise<string[]> {
+  const rules = await readRows<{ name: string }>(
+    client,
+    `SELECT r.rulename AS name FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class t ON t.oid = r.ev_class JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+     WHERE n.nspname = $1 AND t.relname = $2 AND r.ev_type <> '1' AND r.ev_enabled IN ('O', 'A') ORDER BY 1`, [table.schema, table.name]);
+  return rules.map((rule) => rule.name);
+}
+
+/** COPY passes rules by; the statements of a merge do not. */
+async function refuseRules(client: ClientBase, table: TableName): Promise<void> {
+  const [first] = await writingRules(client, table);
+  if (first === undefined) return;
+  throw new MigrationError('MAPPING_INVALID', `table ${displayName(table)} holds rows of others and has rules (${first}), which would rewrite or multiply what a merge writes. Take them off for the migration: ALTER TABLE ${qualified(table)} DISABLE RULE ${quoteIdent(first)}.`);
 }
 
 /**

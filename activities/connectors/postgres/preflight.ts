@@ -5,8 +5,8 @@ import type { Problem } from '../../../migration/protocol';
 import { findRelation, readRows, requireRelation, serverMajor, type Relation } from './catalog';
 import { describe } from './describe';
 import { sqlState, toMigrationError } from './errors';
-import { findArbiter } from './merge';
-import { displayName, embedded, oneStatement, parseTableName, type TableName } from './sql';
+import { findArbiter, writingRules } from './merge';
+import { displayName, embedded, oneStatement, parseTableName, qualified, type TableName } from './sql';
 
 const OLDEST = 13;
 const NEWEST = 18;
@@ -102,6 +102,8 @@ export async function checkTarget(client: ClientBase, table: TableName, needs: T
     if (needs.arbiter && !(await findArbiter(client, table, needs.arbiter))) {
       problems.push(error(place, `no unique index covers exactly (${needs.arbiter.join(', ')}), so rows cannot be updated by it`, 'Create one (complete, not deferrable, without expressions), or name other columns under target.key.'));
     }
+    const rules = await writingRules(client, table);
+    if (rules.length > 0) problems.push(warning(place, `${displayName(table)} has rules (${rules.join(', ')}): rows that are loaded pass them by, and a merge with rows of others is refused`, `Take them off for the migration: ALTER TABLE ${qualified(table)} DISABLE RULE ...`));
     problems.push(...(await sequenceProblems(client, relation, ['SELECT', 'UPDATE'], place)));
     problems.push(...(await ownershipProblems(client, relation, place)));
   });
@@ -130,7 +132,7 @@ async function sequenceProblems(client: ClientBase, relation: Relation, rights: 
 async function ownershipProblems(client: ClientBase, relation: Relation, place: string): Promise<Problem[]> {
   const [found] = await readRows<{ owned: boolean; triggers: string[] | null }>(
     client,
-    `SELECT pg_has_role(c.relowner, 'USAGE') AS owned, (SELECT json_agg(g.tgname ORDER BY g.tgname) FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')) AS triggers
+    `SELECT pg_has_role(c.relowner, 'USAGE') AS owned, (SELECT json_agg(DISTINCT g.tgname) FROM pg_catalog.pg_trigger g WHERE (g.tgrelid = c.oid OR c.relkind = 'p' AND g.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid))) AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')) AS triggers
      FROM pg_catalog.pg_class c WHERE c.oid = $1`, [relation.oid]);
   if (!found || found.owned) return [];
   const remedy = 'Use a user that owns the table or is a member of its owner: `caravan check PLAN --grants` prints the statement.';

@@ -35,7 +35,8 @@ export async function readGrantFacts(client: ClientBase, { reads, writes }: Pick
     `SELECT DISTINCT pg_catalog.pg_get_userbyid(c.relowner) AS owner, r.rolsuper AS super, n.nspname || '.' || c.relname AS name
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
      WHERE NOT pg_has_role(c.relowner, 'USAGE') AND (
-       (format('%I.%I', n.nspname, c.relname) = ANY (SELECT format('%I.%I', s, t) FROM unnest($1::text[], $2::text[]) u(s, t))
+       (EXISTS (SELECT FROM unnest($1::text[], $2::text[]) u(s, t) JOIN pg_catalog.pg_class w ON w.oid = pg_catalog.to_regclass(format('%I.%I', s, t))
+           WHERE w.oid = c.oid OR w.relkind = 'p' AND c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(w.oid)))
          AND EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')))
        OR (n.nspname = 'caravan' AND c.relkind = 'r'))`, [writes.map((table) => table.schema), writes.map((table) => table.name)]);
   const all = [...reads, ...writes];

@@ -4,7 +4,7 @@ import type { DroppedObject } from './dropped-object';
 import { quoteIdent, qualified, sameTable, type TableName } from './sql';
 
 export type { DroppedObject } from './dropped-object';
-export { disableTriggers, rebuild } from './target-rebuild';
+export { alterTrigger, disableTriggers, rebuild } from './target-rebuild';
 
 export interface DropOptions {
   /** Columns that decide a conflict on write: a unique index over exactly these stays. */

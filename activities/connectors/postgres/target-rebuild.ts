@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import { MigrationError } from '../../../migration/errors';
-import { readRows, withEmptySearchPath } from './catalog';
+import { readRows, serverMajor, withEmptySearchPath } from './catalog';
 import { toMigrationError } from './errors';
 import { displayName, quoteIdent, quoteLiteral, qualified, type TableName } from './sql';
 import type { DroppedObject } from './dropped-object';
@@ -128,33 +128,52 @@ async function commentOnConstraint(client: ClientBase, table: TableName, name: s
   await client.query(`COMMENT ON CONSTRAINT ${quoteIdent(name)} ON ${qualified(table)} IS ${quoteLiteral(comment)}`);
 }
 
+/** From this version on a trigger of a partitioned table can be turned off for that table alone; before, its clones on the partitions always follow. */
+const ALONE_SINCE = 15;
+
 /**
  * Keeps the table's own triggers off during the load: they would change or multiply rows. Each is turned off by name, so that checks of foreign keys stay on.
  * Run it in a transaction that also stores the answer; `rebuild` turns them on again as they were.
  * @throws MigrationError `PRIVILEGE_MISSING` when there are triggers and the user does not own the table.
  */
 export async function disableTriggers(client: ClientBase, table: TableName): Promise<DroppedObject[]> {
-  const triggers = await readRows<{ name: string; state: string; owned: boolean; owner: string }>(
-    client,
-    `SELECT g.tgname AS name, g.tgenabled AS state, pg_catalog.pg_has_role(t.relowner, 'USAGE') AS owned, pg_catalog.pg_get_userbyid(t.relowner) AS owner
-     FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class t ON t.oid = g.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
-     WHERE n.nspname = $1 AND t.relname = $2 AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') ORDER BY g.tgname`,
-    [table.schema, table.name],
-  );
+  const triggers = await enabledTriggers(client, table);
   const foreign = triggers.find((trigger) => !trigger.owned);
   if (foreign) {
     throw new MigrationError(
       'PRIVILEGE_MISSING',
-      `${displayName(table)} has triggers (${triggers.map((trigger) => trigger.name).join(', ')}) that must be off during the load, and only its owner may turn them off. Use a user that is a member of ${foreign.owner}, or turn them off yourself.`,
+      `${displayName(table)} has triggers (${[...new Set(triggers.map((trigger) => trigger.name))].join(', ')}) that must be off during the load, and only its owner may turn them off. Use a user that is a member of ${foreign.owner}, or turn them off yourself.`,
     );
   }
-  for (const trigger of triggers) await client.query(`ALTER TABLE ${qualified(table)} DISABLE TRIGGER ${quoteIdent(trigger.name)}`);
-  return triggers.map((trigger) => ({ kind: 'trigger', schema: table.schema, table: table.name, name: trigger.name, definition: trigger.state }));
+  const alone = await serverMajor(client) >= ALONE_SINCE;
+  const dropped = triggers.map(({ schema, table: name, name: trigger, state }): DroppedObject => ({ kind: 'trigger', schema, table: name, name: trigger, definition: state, ...(alone && { alone }) }));
+  for (const object of dropped) await client.query(alterTrigger(object, 'DISABLE'));
+  return dropped;
+}
+
+interface EnabledTrigger { schema: string; table: string; name: string; state: string; owned: boolean; owner: string }
+
+/** Triggers of the table and of its partitions, which have their own; rows that come in through the root fire those of their leaf. */
+function enabledTriggers(client: ClientBase, table: TableName): Promise<EnabledTrigger[]> {
+  return readRows<EnabledTrigger>(
+    client,
+    `SELECT pn.nspname AS schema, p.relname AS "table", g.tgname AS name, g.tgenabled AS state, pg_catalog.pg_has_role(p.relowner, 'USAGE') AS owned, pg_catalog.pg_get_userbyid(p.relowner) AS owner
+     FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+     CROSS JOIN LATERAL (SELECT t.oid AS relid, 0 AS level WHERE t.relkind <> 'p' UNION ALL SELECT relid, level FROM pg_catalog.pg_partition_tree(t.oid) WHERE t.relkind = 'p') part
+     JOIN pg_catalog.pg_class p ON p.oid = part.relid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace JOIN pg_catalog.pg_trigger g ON g.tgrelid = p.oid
+     WHERE n.nspname = $1 AND t.relname = $2 AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') ORDER BY part.level, pn.nspname, p.relname, g.tgname`,
+    [table.schema, table.name],
+  );
+}
+
+/** ALTER TABLE for a trigger that was taken away: of its own table only, where the server can. */
+export function alterTrigger(object: DroppedObject, change: string): string {
+  return `ALTER TABLE ${object.alone ? 'ONLY ' : ''}${qualified(tableOf(object))} ${change} TRIGGER ${quoteIdent(object.name)}`;
 }
 
 async function restoreTrigger(client: ClientBase, object: DroppedObject): Promise<void> {
   const mode = object.definition === 'A' ? 'ENABLE ALWAYS' : object.definition === 'R' ? 'ENABLE REPLICA' : 'ENABLE';
-  await client.query(`ALTER TABLE ${qualified(tableOf(object))} ${mode} TRIGGER ${quoteIdent(object.name)}`);
+  await client.query(alterTrigger(object, mode));
 }
 
 function tableOf(object: DroppedObject): TableName {
