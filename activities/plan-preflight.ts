@@ -1,4 +1,5 @@
 import { isMigrationError } from '../migration/errors';
+import { connectionsNeeded } from '../migration/plan/connections-needed';
 import type { DatasetPlan, Plan } from '../migration/plan/schema';
 import type { Problem } from '../migration/protocol';
 import { checkLedgerRights, checkServer, checkSource, checkSql, checkTarget } from './connectors/postgres/preflight';
@@ -12,9 +13,6 @@ import { controlConnection } from './plan-reading';
 import { planConnections, sourceSelection, targetTable } from './run-context';
 import { createsTable, describeSource } from './schema-requests';
 import { trySchema } from './try-schema';
-
-/** Connections beside those of the copy lanes: control, watching, checks. */
-const SPARE_CONNECTIONS = 4;
 
 /** Compares a plan with the live systems: servers, tables, columns, types, keys, rights and SQL. Changes nothing. What cannot be reached is a problem, too. */
 export async function checkPlanLive(deps: ActivityDependencies, plan: Plan): Promise<Problem[]> {
@@ -45,7 +43,7 @@ async function checkAll(check: LiveCheck, plan: Plan): Promise<Problem[]> {
   const sound: Plan['datasets'] = {};
   const control = controlConnection(plan);
   const targets = new Set(Object.values(plan.datasets).map((dataset) => dataset.target.connection));
-  const needed = plan.batch.parallel_datasets * plan.batch.parallel_workers + SPARE_CONNECTIONS;
+  const needed = connectionsNeeded(plan.batch);
   for (const connection of new Set([...planConnections(plan), control])) {
     const role = targets.has(connection) || connection === control ? 'target' : 'source';
     await collect(problems, `connection ${connection}`, needed, async () => {

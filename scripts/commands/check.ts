@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { connectionsNeeded } from '../../migration/plan/connections-needed';
 import { countOf } from '../terminal/quantities';
 import { defineCommand } from './common-options';
 import { EXIT } from './exit-codes';
@@ -42,13 +43,14 @@ async function check(session: Session, argument: string, { connect = false, gran
   return exitCode;
 }
 
-interface Checked { migration: string; approach: string; datasets: Record<string, { source: { connection: string; table?: string; query?: string }; target: { connection: string; table?: string } }> }
+interface Checked { migration: string; approach: string; batch: { parallel_datasets: number; parallel_workers: number }; datasets: Record<string, { source: { connection: string; table?: string; query?: string }; target: { connection: string; table?: string } }> }
 
 /** One line for the plan, and with the live systems one for each dataset nothing is wrong with. */
 function whatWasChecked(plan: Checked, places: string[], connect: boolean): string[] {
   const names = Object.keys(plan.datasets);
   const lines = [`${plan.migration}: ${countOf(names.length, 'dataset')}, ${plan.approach.replace('_', ' ')}`];
   if (!connect) return lines;
+  lines.push(`needs ${connectionsNeeded(plan.batch)} connections to each system at most (batch.parallel_workers x batch.parallel_datasets, and a few)`);
   for (const [name, { source, target }] of Object.entries(plan.datasets)) {
     const touched = [`datasets.${name}`, `connection ${source.connection}`, `connection ${target.connection}`];
     if (places.some((place) => touched.some((one) => place === one || (place.startsWith(one) && /\W/.test(place.charAt(one.length)))))) continue;

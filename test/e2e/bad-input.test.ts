@@ -7,6 +7,7 @@ import { exitCodeOf } from '../../scripts/commands/exit-codes';
 import type { Problem } from '../../migration/protocol';
 import { openDoor } from '../../workers/door';
 import { createDatabase, type TestDatabase } from '../fixtures/stack';
+import { TcpProxy } from '../fixtures/tcp-proxy';
 import { testAuthority, tlsProxy, type TestAuthority } from '../fixtures/tls-proxy';
 
 jest.setTimeout(120_000);
@@ -20,6 +21,7 @@ CREATE TABLE narrow (id int PRIMARY KEY, name varchar(3), born timestamptz);
 CREATE TABLE guarded (id int PRIMARY KEY, name text, born timestamptz); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
 CREATE TABLE triggered (id int PRIMARY KEY, name text, born timestamptz);
 CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$; CREATE TRIGGER t BEFORE INSERT ON triggered FOR EACH ROW EXECUTE FUNCTION nothing();
+CREATE TABLE forced (id int PRIMARY KEY, name text, born timestamptz); ALTER TABLE forced ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE TABLE named (id int, name text, born timestamptz); INSERT INTO named VALUES (1, 'theirs');
 CREATE VIEW view_of AS SELECT * FROM customers; CREATE MATERIALIZED VIEW mat_of AS SELECT * FROM customers;
 CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE far (id int, name text, born timestamptz) SERVER s`;
@@ -38,7 +40,7 @@ describe('bad input is told with place, remedy and exit code', () => {
     admin = new Client({ connectionString: databases.fresh.url });
     await admin.connect();
     await admin.query(TARGET);
-    await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD '${SECRET}'; GRANT ALL ON ALL TABLES IN SCHEMA public TO ${role}; GRANT CREATE ON DATABASE "${databases.fresh.name}" TO ${role}`);
+    await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD '${SECRET}'; GRANT ALL ON ALL TABLES IN SCHEMA public TO ${role}; GRANT CREATE ON DATABASE "${databases.fresh.name}" TO ${role}; ALTER TABLE forced OWNER TO ${role}`);
     const legacy = new Client({ connectionString: databases.legacy.url });
     await legacy.connect();
     await legacy.query(SOURCE);
@@ -97,6 +99,7 @@ describe('bad input is told with place, remedy and exit code', () => {
     { name: 'the target is a materialized view', exit: 2, target: { table: 'mat_of' }, says: /public\.mat_of is a materialized view/ },
     { name: 'the target is a foreign table', exit: 2, target: { table: 'far' }, says: /public\.far is a foreign( table)?/ },
     { name: 'row security hides rows of the target', exit: 2, into: asRole, target: { table: 'guarded' }, says: /row security of public\.guarded hides rows.*BYPASSRLS.*--grants/ },
+    { name: 'row security that is forced on the owner, too', exit: 2, into: asRole, target: { table: 'forced' }, says: /row security of public\.forced hides rows.*BYPASSRLS.*FORCE ROW LEVEL SECURITY/ },
     { name: 'triggers that only the owner may turn off', exit: 2, into: asRole, target: { table: 'triggered' }, says: /public\.triggered has triggers \(t\).*only its owner.*--grants/ },
     { name: 'an update by columns that nothing keeps unique', exit: 2, target: { table: 'named', on_conflict: 'update', key: ['name'] }, says: /no unique index covers exactly \(name\)/ },
     { name: 'a query that does not parse', exit: 2, dataset: { source: { connection: 'legacy', query: 'SELECT id, FROM customers', key: ['id'] } }, says: /datasets\.customers\.source: .*(syntax error|SQL cannot be read)/ },
@@ -123,6 +126,23 @@ describe('bad input is told with place, remedy and exit code', () => {
     expect(await judge({ name: '', exit: 2, says: /./, into: asRole })).toMatchObject({ exit: 2, text: expect.stringMatching(/connection new: the target is read-only by default_transaction_read_only/) as string });
     await admin.query(`ALTER ROLE ${role} RESET default_transaction_read_only`);
     expect((await judge({ name: '', exit: 0, says: /./, into: asRole })).exit).toBe(0);
+  });
+
+  test('a pooler before the server is told, with the way around it', async () => {
+    const proxy = await TcpProxy.start(new URL(databases.fresh.url));
+    try {
+      const pooled = proxy.address(databases.fresh.url);
+      expect((await judge({ name: '', exit: 0, says: /./, into: pooled })).text).not.toMatch(/pooler/);
+      // As a pooler does: the process number in the greeting (BackendKeyData) is its own.
+      proxy.cut = (bytes, towards) => {
+        const at = towards === 'client' ? bytes.indexOf(Buffer.from('4b0000000c', 'hex')) : -1;
+        if (at >= 0) bytes.writeInt32BE(1 + bytes.readInt32BE(at + 5), at + 5);
+        return 'pass';
+      };
+      expect(await judge({ name: '', exit: 0, says: /./, into: pooled })).toMatchObject({ exit: 0, text: expect.stringMatching(/connection new: a connection pooler .*pool_mode = session/) as string });
+    } finally {
+      await proxy.stop();
+    }
   });
 
   describe('certificates', () => {

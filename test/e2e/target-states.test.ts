@@ -196,6 +196,19 @@ describe('tables that hold rows of others', () => {
     expect(await column(`SELECT id AS x FROM logins WHERE email = 'u' || id ORDER BY id`)).toEqual(source.slice(0, 30).map(([id]) => id).filter((id) => id !== 7));
   });
 
+  test('a merge of as many columns as its stage can hold works; of one more it is refused before any row moves', async () => {
+    for (const [table, columns] of [['widest', 1_599], ['too_wide', 1_600]] as const) {
+      const list = Array.from({ length: columns - 1 }, (_, at) => `c${at} boolean`).join(', ');
+      await both(`CREATE TABLE ${table} (id int PRIMARY KEY, ${list})`);
+      await run.legacy.query(`INSERT INTO ${table} (id, c7) SELECT g, g % 2 = 0 FROM generate_series(1, 5) g`);
+      await run.target.query(`INSERT INTO ${table} (id, c7) VALUES (1, true), (900, true)`);
+    }
+    await migrate('widest', { on_conflict: 'update' });
+    expect(await column('SELECT id || coalesce(c7::text, \'-\') AS x FROM widest ORDER BY id')).toEqual(['1false', '2true', '3false', '4true', '5false', '900true']);
+    await expect(migrate('too_wide', { on_conflict: 'update' })).rejects.toMatchObject({ code: 'MAPPING_INVALID', message: expect.stringMatching(/1599 columns at most, and 1600 are written/) as string });
+    expect(await column('SELECT id AS x FROM too_wide ORDER BY id')).toEqual([1, 900]);
+  });
+
   test('an update without a unique index to go by is refused before any row moves', async () => {
     await both('CREATE TABLE byname (id int PRIMARY KEY, name text)');
     await run.legacy.query(`INSERT INTO byname VALUES (1, 'a')`);

@@ -31,6 +31,8 @@ export interface MergeOutcome {
   repeated: number[];
 }
 
+/** PostgreSQL's limit of columns of one table; the stage has one of its own. */
+const COLUMNS_MAX = 1_600;
 const POSITION = '"caravan position"';
 
 /** @throws MigrationError `MAPPING_INVALID` when an update could not set a column. */
@@ -66,6 +68,9 @@ export async function prepareMerge(client: ClientBase, merge: MergeTarget): Prom
   if (!arbiter && merge.mode === 'append') return null;
   if (!arbiter) {
     throw new MigrationError('MAPPING_INVALID', `table ${displayName(merge.table)}: on_conflict: update goes by (${merge.key.join(', ')}), but no unique index covers exactly these columns (complete, not deferrable, without expressions). Create one, or name other columns under target.key.`);
+  }
+  if (merge.columns.length >= COLUMNS_MAX) {
+    throw new MigrationError('MAPPING_INVALID', `table ${displayName(merge.table)}: a merge with rows of others takes ${COLUMNS_MAX - 1} columns at most, and ${merge.columns.length} are written. Leave some behind with \`transform: drop\`, or empty the table first: a load takes them all.`);
   }
   await refuseRules(client, merge.table);
   await client.query(

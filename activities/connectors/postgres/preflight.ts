@@ -1,4 +1,4 @@
-import type { ClientBase } from 'pg';
+import type { Client, ClientBase } from 'pg';
 import type { DatasetDescription, Selection } from '../../../migration/connector';
 import { isMigrationError } from '../../../migration/errors';
 import type { Problem } from '../../../migration/protocol';
@@ -15,7 +15,7 @@ const GRANT = 'Grant it: `caravan check PLAN --grants` prints the statements.';
 const BYPASS = 'Use a user with BYPASSRLS: `caravan check PLAN --grants` prints the statement. The owner passes too, unless the table has FORCE ROW LEVEL SECURITY.';
 
 /** Version, encoding, read-only state and free connections of one server. Changes nothing. */
-export async function checkServer(client: ClientBase, role: 'source' | 'target', place: string, connections: number): Promise<Problem[]> {
+export async function checkServer(client: Client, role: 'source' | 'target', place: string, connections: number): Promise<Problem[]> {
   const problems: Problem[] = [];
   const major = await serverMajor(client);
   const [state] = await readRows<{ encoding: string; recovery: boolean; readonly: boolean; free: number }>(
@@ -27,6 +27,7 @@ export async function checkServer(client: ClientBase, role: 'source' | 'target',
          (SELECT CASE WHEN rolconnlimit >= 0 THEN rolconnlimit - (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.usename = current_user) END FROM pg_catalog.pg_roles WHERE rolname = current_user)
        )::int AS free`,
   );
+  if (await isPooled(client)) problems.push(warning(place, 'a connection pooler (such as PgBouncer) stands before the server. With transaction or statement pooling settings, snapshots and temporary tables get lost between statements', 'Connect to the server itself, or to a pool with pool_mode = session.'));
   if (major < OLDEST) problems.push(error(place, `the server is PostgreSQL ${major}; Caravan works with ${OLDEST} to ${NEWEST}`, 'Upgrade the server first.'));
   if (major > NEWEST) problems.push(warning(place, `the server is PostgreSQL ${major}; Caravan is tested with ${OLDEST} to ${NEWEST}`));
   if (!state) return problems;
@@ -37,6 +38,13 @@ export async function checkServer(client: ClientBase, role: 'source' | 'target',
   if (role === 'source' && state.recovery) problems.push(warning(place, 'the source is a standby: rows written to the primary arrive later, and long reads may be cancelled', 'Read from the primary, or set hot_standby_feedback.'));
   if (state.free < connections) problems.push(error(place, `${state.free} connections are free, and ${connections} are needed`, 'Lower batch.parallel_workers or batch.parallel_datasets, or free connections.'));
   return problems;
+}
+
+/** The process that greeted us is not the one that answers: poolers give out process numbers of their own. */
+async function isPooled(client: Client): Promise<boolean> {
+  const { processID } = client as unknown as { processID: number | null };
+  const [answering] = await readRows<{ pid: number }>(client, 'SELECT pg_catalog.pg_backend_pid() AS pid');
+  return processID !== null && answering !== undefined && answering.pid !== processID;
 }
 
 /** Table or query exists, can be read in full, and has a key. */
