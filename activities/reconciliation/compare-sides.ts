@@ -29,6 +29,8 @@ export interface Comparison {
   unreadable: number;
   /** Source rows that quarantine (open or waived) holds and the target, rightly, does not. */
   explained: number;
+  /** Quarantine entries, by id, whose row the source no longer selects. */
+  gone: string[];
   /** Rows that differ, by target column. */
   columns: Map<string, number>;
 }
@@ -49,7 +51,7 @@ export function compareSides(sides: DatasetSides, options: CompareOptions): Prom
 
 class SideComparison {
   private readonly digester: RowDigester;
-  private readonly outcome: Comparison = { compared: 0, expected: 0, missing: 0, extra: 0, different: 0, unreadable: 0, explained: 0, columns: new Map() };
+  private readonly outcome: Comparison = { compared: 0, expected: 0, missing: 0, extra: 0, different: 0, unreadable: 0, explained: 0, gone: [], columns: new Map() };
   private sourceBytes = 0;
 
   constructor(
@@ -81,7 +83,8 @@ class SideComparison {
 
   private async digestExpected(): Promise<BucketDigests> {
     const digests = new BucketDigests();
-    for await (const rows of readExpected(this.source, this.sides, this.digester, this.absences.fresh(), this.options.signal)) {
+    const absences = this.absences.fresh();
+    for await (const rows of readExpected(this.source, this.sides, this.digester, absences, this.options.signal)) {
       const rejected: RejectedRow[] = [];
       for (const row of rows) {
         this.outcome.compared += 1;
@@ -96,6 +99,7 @@ class SideComparison {
       if (rejected.length > 0) await this.options.onDifferences?.({ missing: [], different: [], extra: [], rejected });
     }
     this.outcome.expected = digests.rows;
+    this.outcome.gone = absences.unmet();
     return digests;
   }
 

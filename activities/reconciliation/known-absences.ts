@@ -16,7 +16,8 @@ export function joinKey(key: readonly string[]): string {
  * multiset of digests of what the target would hold, and a count of those that the rules refuse.
  */
 export class KnownAbsences {
-  private readonly keys = new Set<string>();
+  /** By key, the entries that hold it. */
+  private readonly keys = new Map<string, string[]>();
   private readonly digests = new Map<string, number>();
   private refused = 0;
 
@@ -30,13 +31,19 @@ export class KnownAbsences {
         [sides.ctx.ref.migration, sides.ctx.name, sides.ledger.generation, after],
       );
       for (const row of rows) {
-        if (row.source_key) known.keys.add(joinKey(fromStore(row.source_key)));
+        if (row.source_key) known.addKey(joinKey(fromStore(row.source_key)), row.id);
         else known.addKeyless(sides, row.side, row.columns, fromStore(row.content));
       }
       const last = rows.at(-1);
       if (!last || rows.length < PAGE) return known;
       after = last.id;
     }
+  }
+
+  private addKey(key: string, id: string): void {
+    const ids = this.keys.get(key);
+    if (ids) ids.push(id);
+    else this.keys.set(key, [id]);
   }
 
   private addKeyless(sides: DatasetSides, side: 'source' | 'target', columns: string[], content: (string | null)[]): void {
@@ -56,8 +63,10 @@ export class KnownAbsences {
 }
 
 export class AbsenceTaker {
+  private readonly met = new Set<string>();
+
   constructor(
-    private readonly keys: ReadonlySet<string>,
+    private readonly keys: ReadonlyMap<string, readonly string[]>,
     private readonly digests: Map<string, number>,
     private refused: number,
   ) {}
@@ -72,7 +81,14 @@ export class AbsenceTaker {
   }
 
   takesKey(key: readonly string[] | null): boolean {
-    return key !== null && this.keys.has(joinKey(key));
+    if (key === null || !this.keys.has(joinKey(key))) return false;
+    this.met.add(joinKey(key));
+    return true;
+  }
+
+  /** After a pass over all of the source: entries whose row it no longer has. Those without a key cannot be told. */
+  unmet(): string[] {
+    return [...this.keys].flatMap(([key, ids]) => (this.met.has(key) ? [] : ids));
   }
 
   takesDigest(digest: string): boolean {

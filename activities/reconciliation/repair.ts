@@ -89,6 +89,9 @@ function rowOf(sides: DatasetSides, row: { sourceKey: string[] | null; content: 
  */
 export async function settleAccounts(sides: DatasetSides, held: DatasetFence, proved: Comparison): Promise<void> {
   await underFence(sides.ctx.target, held, async (client) => {
+    await client.query(
+      `UPDATE caravan.quarantine SET state = 'gone', decided_by = 'repair', decided_reason = 'the source no longer selects this row', decided_at = clock_timestamp()
+       WHERE id = ANY ($1::bigint[]) AND state IN ('open', 'waived')`, [proved.gone]);
     const counts = await datasetCounts(client, held);
     const { rows } = await client.query<{ held: string }>(
       `SELECT count(*)::text AS held FROM caravan.quarantine WHERE migration = $1 AND dataset = $2 AND generation = $3 AND state IN ('open', 'waived')`,

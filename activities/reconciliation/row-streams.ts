@@ -61,7 +61,9 @@ export async function* readExpected(client: Client, sides: DatasetSides, digeste
         values.push(decodeRow(sides.sourceColumns, content));
         contents.push(content);
       } catch {
-        answer.push({ state: 'rejected', row: { content, sourceKey: rawKey(sides, content), reasons: [{ rule: 'unreadable' }] } });
+        const sourceKey = rawKey(sides, content);
+        absences.takesKey(sourceKey);
+        answer.push({ state: 'rejected', row: { content, sourceKey, reasons: [{ rule: 'unreadable' }] } });
       }
     }
     const mapped = sides.mapRows(values);
