@@ -145,9 +145,13 @@ class SideComparison {
     if (batch.missing.length + batch.different.length + extra.length > 0) await this.options.onDifferences?.({ ...batch, extra });
   }
 
-  /** Rows of others are none of our business: extra is only what this migration is known to have written. */
+  /**
+   * Rows of others are none of our business: extra is only what this migration is known to have written. Asked on another connection: on this one the
+   * rows of the target may still be coming, and they wait for us.
+   */
   private async journalled(rows: FoundRow[]): Promise<FoundRow[]> {
-    const known = await journalledKeys(this.target, this.sides, rows.map((row) => targetKeyText(this.sides, row.content) ?? []));
+    const keys = rows.map((row) => targetKeyText(this.sides, row.content) ?? []);
+    const known = await this.sides.ctx.target.use((client) => journalledKeys(client, this.sides, keys));
     return rows.filter((_, at) => known.has(at));
   }
 

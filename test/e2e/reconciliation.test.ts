@@ -35,6 +35,25 @@ const MUTATIONS: [name: string, sql: string, kind: 'missing' | 'extra' | 'differ
   ['a float in its last place', `UPDATE items SET score = score + 1e-13 WHERE id = 190`, 'different', 1],
 ];
 
+test('thousands of rows of others in the target do not hold the comparison up', async () => {
+  const run = await activitiesRun('reconcile_others');
+  try {
+    await run.legacy.query(`CREATE TABLE shared (id int PRIMARY KEY, name text); INSERT INTO shared SELECT g, 'ours ' || g FROM generate_series(1, 3000) g`);
+    await run.target.query(`CREATE TABLE shared (id int PRIMARY KEY, name text); INSERT INTO shared SELECT g, repeat('theirs', 10) FROM generate_series(100001, 112000) g`);
+    const { ref } = await run.admit({ migration: 'others', datasets: { shared: { source: { connection: 'legacy' }, target: { connection: 'new', on_conflict: 'update' } } } });
+    await run.copy(ref, 'shared');
+    await run.call(run.activities.closeDataset, { ref, dataset: 'shared' });
+    const compare = (repair: boolean) => run.call(run.activities.compareRows, { ref, dataset: 'shared', repair });
+    expect(await compare(false)).toMatchObject({ missing: 0, extra: 0, different: 0, verdict: 'passed' });
+    await run.legacy.query('DELETE FROM shared WHERE id <= 2500');
+    expect(await compare(false)).toMatchObject({ extra: 2500, verdict: 'failed' });
+    expect(await compare(true)).toMatchObject({ extra: 0, repaired: 2500, verdict: 'passed' });
+    expect((await run.target.query('SELECT count(*)::int AS n FROM shared')).rows).toEqual([{ n: 12_500 }]);
+  } finally {
+    await run.close();
+  }
+});
+
 describe('comparing and repairing every row', () => {
   let run: ActivitiesRun;
   let ref: RunRef;
