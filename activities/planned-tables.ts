@@ -31,7 +31,7 @@ export class PlannedTables {
     return [...new Set([...this.byDataset.values()].map((one) => one.connection))];
   }
 
-  of(dataset: string): PlannedTable | undefined {
+  place(dataset: string): PlannedTable | undefined {
     return this.byDataset.get(dataset);
   }
 

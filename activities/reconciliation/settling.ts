@@ -57,7 +57,7 @@ export class Settling {
   }
 
   place(dataset: string): PlannedTable {
-    const place = this.tables.of(dataset);
+    const place = this.tables.place(dataset);
     if (!place) throw new MigrationError('INTERNAL', `dataset ${dataset} is not in the plan`);
     return place;
   }
@@ -99,7 +99,7 @@ export class Settling {
         : null));
       if (!closed) return;
       this.targets.set(connection, target);
-      for (const { dataset } of closed) if (this.tables.of(dataset)?.connection === connection) this.closed.add(dataset);
+      for (const { dataset } of closed) if (this.tables.place(dataset)?.connection === connection) this.closed.add(dataset);
     } catch (error) {
       // A worker of another side: datasets of that target have nothing to do with ours.
       if (!isMigrationError(error) || error.code !== 'CONNECTION_UNKNOWN') throw error;
