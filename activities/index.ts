@@ -11,6 +11,7 @@ import { copyGeneration } from './copy-generation';
 import { copySplit } from './copy-split';
 import { createSchema } from './create-schema';
 import type { ActivityDependencies } from './dependencies';
+import { lifeSteps } from './life-steps';
 import { moveBundle } from './move-bundle';
 import { notify } from './notify';
 import { openDataset } from './open-dataset';
@@ -43,6 +44,7 @@ export function createActivities(deps: ActivityDependencies): Activities {
     recordDecision: (input) => recordDecision(deps, input),
     closeRun: (input) => closeRun(deps, input),
     notify: (input) => notify(deps, input),
+    lifeSteps: (input) => lifeSteps(deps, input),
     watchProgress: (input) => watchProgress(deps, input),
     runChecks: (input) => runChecks(deps, input),
     takeInventory: (ref) => takeInventory(deps, ref),

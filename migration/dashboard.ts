@@ -7,9 +7,10 @@ const DATASETS_SHOWN = 40;
 /** Where the UI hides the updates. */
 const SEND = '*More Actions* → *Send an Update* →';
 
-const STATUS_WORDS: Record<RunStatus, string> = {
+export const STATUS_WORDS: Record<RunStatus, string> = {
   running: 'Running', paused: 'Paused', blocked: 'Blocked', waiting_for_approval: 'Waiting for approval',
   complete: 'Complete', failed: 'Failed', cancelled: 'Cancelled', aborted: 'Aborted',
+  rolling_back: 'Rolling back', rolled_back: 'Rolled back',
 };
 
 /** The dashboard, the datasets, what is blocked and what to do: plain text, lines without trailing blanks. */

@@ -3,6 +3,9 @@
  * Change one only with `patched` and a replay test. Payloads hold references and counts: no rows, keys, cursors or secrets.
  */
 import type { Counts } from './accounting';
+import type { LifeActivities, LifeView } from './life';
+
+export type * from './life';
 
 export const TASK_QUEUE = 'caravan';
 export const COPY_TASK_QUEUE = 'caravan-copy';
@@ -17,9 +20,12 @@ export const WORKFLOWS = {
   productionMigration: 'productionMigration',
   datasetMigration: 'datasetMigration',
   validation: 'validation',
+  testMigration: 'testMigration',
+  cutover: 'cutover',
+  rollback: 'rollback',
 } as const;
 
-export const UPDATES = { resolveStep: 'resolveStep', pause: 'pause', resume: 'resume', approve: 'approve' } as const;
+export const UPDATES = { resolveStep: 'resolveStep', pause: 'pause', resume: 'resume', approve: 'approve', rollback: 'rollback' } as const;
 /** `resolveStepSignal` and `resumeSignal` are the signal twins for batch operations over a list filter. */
 export const SIGNALS = {
   stepBlocked: 'stepBlocked', stepResolved: 'stepResolved', stepDecision: 'stepDecision', pausingAfter: 'pausingAfter',
@@ -31,8 +37,8 @@ export const SEARCH_ATTRIBUTES = {
   migration: 'CaravanMigration', phase: 'CaravanPhase', status: 'CaravanStatus', dataset: 'CaravanDataset',
 } as const;
 
-export type Phase = 'preparation' | 'test' | 'production' | 'validation';
-export type RunStatus = 'running' | 'paused' | 'blocked' | 'waiting_for_approval' | 'complete' | 'failed' | 'cancelled' | 'aborted';
+export type Phase = 'preparation' | 'test' | 'production' | 'cutover' | 'validation' | 'rollback';
+export type RunStatus = 'running' | 'paused' | 'blocked' | 'waiting_for_approval' | 'complete' | 'failed' | 'cancelled' | 'aborted' | 'rolling_back' | 'rolled_back';
 
 export type ErrorKind = 'transient' | 'config' | 'data' | 'fenced' | 'internal';
 
@@ -71,6 +77,17 @@ export const ERROR_CODES = {
   QUEUE_UNSERVED: { kind: 'config' },
   STAGING_FAILED: { kind: 'transient' },
   NOTIFY_FAILED: { kind: 'transient' },
+  BACKUP_FAILED: { kind: 'data' },
+  REHEARSAL_FAILED: { kind: 'data' },
+  REHEARSAL_STALE: { kind: 'config' },
+  WRITES_NOT_BLOCKED: { kind: 'config' },
+  SWITCH_FAILED: { kind: 'config' },
+  CUTOVER_UNDONE: { kind: 'data' },
+  MONITORING_FAILED: { kind: 'data' },
+  APPROVAL_REFUSED: { kind: 'config' },
+  ROLLBACK_REFUSED: { kind: 'config' },
+  ROLLBACK_CONFLICT: { kind: 'data' },
+  UNDO_MISSING: { kind: 'data' },
   INTERNAL: { kind: 'internal' },
 } as const satisfies Record<string, { kind: ErrorKind }>;
 
@@ -143,6 +160,8 @@ export interface RunView {
   notify?: NotifyTargets;
   /** Datasets that an amendment took out of the plan: their rows stay, and their tables get back what the copy took away. */
   removed?: DatasetView[];
+  /** What the plan asks for around the copy; absent where it asks for nothing of the kind. */
+  life?: LifeView;
 }
 
 /** Ways to reach people. `command` is a shell command of the plan; `project` is what messages call the migration. */
@@ -242,7 +261,10 @@ export interface StepResolved { workflowId: string; step?: string; occurrence?: 
 export interface PausingAfter { workflowId: string; after: string; active: boolean }
 /** Why a run is paused or resumed, for the record. */
 export interface PauseRequest { by?: string; reason?: string }
-export interface Approval { gate: string; by: string; role?: string; reason?: string }
+/**
+ * `evidence`: a link or words that back it. `signature`: Ed25519 over `approvalText`, base64; without it the identity is as claimed.
+ */
+export interface Approval { gate: string; by: string; role?: string; reason?: string; evidence?: string; signature?: string }
 
 export interface DatasetProgress { dataset: string; state: 'waiting' | 'copying' | 'finishing' | 'done'; total: number; counts: Counts }
 /**
@@ -282,7 +304,7 @@ export interface RunProgress {
  * The activities, by the names they are registered under. Each is one file in `activities/`.
  * All but admit, readmit, planWork, isServed, recordStatus, recordApproval, recordDecision, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
  */
-export interface ControlActivities {
+export interface ControlActivities extends LifeActivities {
   admit(input: AdmitInput): Promise<RunView>;
   /** The view of the plan as it was amended, under the lease that the run holds. */
   readmit(input: { ref: RunRef }): Promise<RunView>;

@@ -85,6 +85,14 @@ CREATE TABLE IF NOT EXISTS caravan.step (
   closed_at timestamptz
 );
 
+-- Steps around the copy (cutover, rollback), each with its undo before it runs. An attempt is one try at a cutover; epoch is what the step wrote into the databases.
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'caravan.step'::regclass AND attname = 'attempt') THEN
+    ALTER TABLE caravan.step ADD COLUMN attempt bigint NOT NULL DEFAULT 0, ADD COLUMN epoch bigint NOT NULL DEFAULT 0;
+    CREATE UNIQUE INDEX step_once ON caravan.step (migration, attempt, step);
+  END IF;
+END $$;
+
 CREATE TABLE IF NOT EXISTS caravan.approval (
   migration text NOT NULL,
   gate text NOT NULL,
@@ -94,6 +102,12 @@ CREATE TABLE IF NOT EXISTS caravan.approval (
   at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (migration, gate)
 );
+-- identity: 'claimed', or 'signed' where a signature over the approval was checked against the role's key.
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'caravan.approval'::regclass AND attname = 'identity') THEN
+    ALTER TABLE caravan.approval ADD COLUMN evidence text, ADD COLUMN identity text NOT NULL DEFAULT 'claimed', ADD COLUMN signature text;
+  END IF;
+END $$;
 
 CREATE TABLE IF NOT EXISTS caravan.inventory (
   migration text NOT NULL,

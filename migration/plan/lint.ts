@@ -138,10 +138,10 @@ function lintGates(plan: Plan): Finding[] {
     const other = opens.get(group.gate);
     if (other !== undefined) findings.push(warn(['groups', name, 'gate'], `\`${group.gate}\` also opens \`${other}\`: one approval opens both`, 'Give each group its own gate if they are to be opened apart'));
     opens.set(group.gate, name);
-    if (plan.gates.includes(group.gate)) findings.push(warn(['groups', name, 'gate'], `\`${group.gate}\` also stands in \`gates\`: it is approved before production, so the group opens at once`, 'Take it out of one of the two'));
+    if (plan.gates.some(({ gate }) => gate === group.gate)) findings.push(warn(['groups', name, 'gate'], `\`${group.gate}\` also stands in \`gates\`: it is approved before production, so the group opens at once`, 'Take it out of one of the two'));
   }
-  plan.gates.forEach((gate, index) => {
-    if (plan.gates.indexOf(gate) !== index) findings.push(warn(['gates', index], `\`${gate}\` stands here twice`, 'Take one out'));
+  plan.gates.forEach(({ gate }, index) => {
+    if (plan.gates.findIndex((other) => other.gate === gate) !== index) findings.push(warn(['gates', index], `\`${gate}\` stands here twice`, 'Take one out'));
   });
   return findings;
 }

@@ -1,6 +1,7 @@
 /** The order of the work, and the orchestration view that workflows get. Loads in the workflow sandbox: types only from the plan. */
 import { MigrationError } from '../errors';
 import type { DatasetView, GroupView, RunRef, RunSettings, RunView } from '../protocol';
+import { lifeView } from './life-view';
 import type { DatasetPlan, Plan } from './schema';
 
 /** Milliseconds of the first slice, of the longest one, and slices without a committed row before a dataset blocks. */
@@ -160,7 +161,9 @@ export function planView(plan: Plan, ref: RunRef, complete: boolean): RunView {
       if (dataset) datasets.push(datasetView(name, dataset, approach === 'phased' ? group.name : null));
     }
   }
-  return { ref, approach, datasets, groups, gates: plan.gates, settings: runSettings(plan), complete, searchAttributes: false };
+  const gates = plan.gates.filter(({ before }) => before === 'production').map(({ gate }) => gate);
+  const life = lifeView(plan);
+  return { ref, approach, datasets, groups, gates, settings: runSettings(plan), complete, searchAttributes: false, ...(life ? { life } : {}) };
 }
 
 /** What the workflows know of one dataset. */

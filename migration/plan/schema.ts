@@ -125,22 +125,109 @@ const schemaObjectsSchema = z
 /** A plan's `schema_objects` with every default applied. */
 export type SchemaObjectsPlan = z.output<typeof schemaObjectsSchema>;
 
+const gateStage = z.enum(['test', 'production', 'switch', 'finish']);
+const gateSchema = z.union([
+  name.transform((gate): GatePlan => ({ gate, before: 'production' })),
+  z.strictObject({
+    gate: name.describe('Name of the approval, such as `team_briefed`.'),
+    before: gateStage.default('production').describe('What waits for it: the rehearsal (`test`), the first row (`production`), the switch of the applications (`switch`) or the end of the migration (`finish`).'),
+    role: name.optional().describe('Role of `roles` that may give it. Default: anyone.'),
+  }),
+]).describe('An approval or attestation that a named person gives. A plain name stands before production.');
+/** One gate of the plan with its defaults. */
+export interface GatePlan { gate: string; before: z.output<typeof gateStage>; role?: string }
+
+const roleSchema = z.strictObject({
+  people: z.array(z.string().min(1)).default([]).describe('Names of those who hold the role. Default: anyone who claims it.'),
+  key: z.string().min(1).optional().describe('Ed25519 public key (base64 of its SPKI form). With it, only a signed approval counts for this role.'),
+}).describe('A role that gives approvals.');
+
+const backupSchema = z.strictObject({
+  sides: z.array(z.enum(['source', 'target'])).min(1).default(['source', 'target']).describe('Whose datasets are backed up.'),
+  folder: z.string().min(1).optional().describe('Folder of the built-in backup, on the worker. Default: `.caravan/backups`.'),
+  command: name.optional().describe('Your own tool instead: what it runs is in CARAVAN_COMMAND_<NAME>.'),
+  verify: name.optional().describe('Command that restores what `command` saved and compares it; exit code 0 means equal.'),
+}).describe('A backup before production, verified by restoring it.');
+
+const rehearsalSchema = z.strictObject({
+  sample: z.number().int().min(1).max(1_000_000).default(1000).describe('Rows drawn per dataset; rows that these refer to come along.'),
+  seed: z.number().int().default(1).describe('The same seed draws the same rows.'),
+  schema: name.default('caravan_rehearsal').describe('Scratch schema of the target; made and removed by the rehearsal.'),
+  max_age: duration.prefault('7d').describe('How long a passed rehearsal opens production.'),
+}).describe('A test migration of a sample through the whole process into a scratch schema, with its rollback. Production waits for one that passed.');
+
+const probeSchema = z.union([
+  z.string().min(1).transform((sql): ProbePlan => ({ source: sql, target: sql })),
+  z.strictObject({
+    source: z.string().min(1).optional().describe('Query on the old side; its time is the baseline.'),
+    target: z.string().min(1).describe('Query on the new side.'),
+    source_connection: name.optional().describe('Connection for `source`. Needed when the plan has several sources.'),
+    target_connection: name.optional().describe('Connection for `target`. Needed when the plan has several targets.'),
+  }),
+]).describe('A query that the applications live by, timed on both sides. A plain text is SQL for both.');
+/** One probe query. After `parsePlan`, each side that has SQL has its connection. */
+export interface ProbePlan { source?: string; target: string; source_connection?: string; target_connection?: string }
+
+const switchSchema = z.strictObject({
+  name: name.describe('Name of the application, or of what routes to it.'),
+  sql: z.strictObject({
+    connection: name.describe('Connection that the statements run on.'),
+    to_new: z.string().min(1).describe('Statement that points it to the new side. Running it twice must do no harm.'),
+    to_legacy: z.string().min(1).describe('Statement that points it back.'),
+    read_back: z.string().min(1).describe('Query that answers `new` or `legacy`.'),
+  }).optional().describe('Switched by SQL.'),
+  webhook: name.optional().describe('Switched by a POST to CARAVAN_WEBHOOK_<NAME>, signed with CARAVAN_WEBHOOK_SECRET_<NAME>; a GET there answers `{"active": "new"}` or `{"active": "legacy"}`.'),
+  file: z.strictObject({
+    path: z.string().min(1).describe('File on the worker; replaced as a whole.'),
+    new: z.string().describe('Content that points to the new side.'),
+    legacy: z.string().describe('Content that points to the old one.'),
+  }).optional().describe('Switched by the content of a file.'),
+  command: name.optional().describe('Switched by the command of CARAVAN_COMMAND_<NAME>, called with `new`, `legacy` or `read` (which prints `new` or `legacy`).'),
+}).describe('One application that goes over. Give exactly one of sql, webhook, file, command.');
+export type SwitchPlan = z.output<typeof switchSchema>;
+
+const cutoverSchema = z.strictObject({
+  switch: z.array(switchSchema).default([]).describe('Applications, in the order they go over. Each is read back.'),
+  also_block: z.array(z.string().min(1)).default([]).describe('Further tables of the source that are write-blocked with those of the datasets.'),
+  lock_timeout: duration.prefault('30s').describe('How long the write block waits for transactions that are under way.'),
+  monitor: z.strictObject({
+    for: duration.prefault('15m').describe('Length of the window after the switch.'),
+    every: duration.prefault('15s').describe('Time between two looks.'),
+    slower_by: ratio.prefault('50%').describe('How much slower than its baseline a probe may be.'),
+    failures: z.number().int().min(1).default(3).describe('Looks in a row that may fail before the window does.'),
+    on_fail: z.enum(['block', 'rollback']).default('block').describe('`rollback`: an immediate rollback starts by itself.'),
+  }).optional().describe('The probes are watched on the new side after the switch.'),
+  legacy: z.enum(['keep_blocked', 'hand_back']).default('keep_blocked').describe('Write block of the old side at the end.'),
+}).describe('The change of the writing side: writes on the source blocked and proved, final sync, validation, switch of the applications, monitoring.');
+
+const rollbackSchema = z.strictObject({
+  on_conflict: z.enum(['keep_new', 'restore_old', 'stop']).default('stop').describe('A row that somebody else changed since the migration wrote it.'),
+  require: z.enum(['immediate', 'partial', 'full']).optional().describe('Furthest rollback that must stay possible; a plan that makes it impossible (a lossy transform, say) is refused.'),
+  retention: duration.prefault('30d').describe('How long undo data is kept after the migration is complete.'),
+}).describe('How the migration can be taken back.');
+
 export const planSchema = z
   .strictObject({
     migration: name.describe('Name of the migration: its identity everywhere.'),
     project: z.string().optional().describe('Name for people.'),
     approach: z.enum(['big_bang', 'trickle', 'parallel_run', 'phased']).default('big_bang').describe('How the move is done. Built so far: `big_bang`, `phased`.'),
-    downtime_tolerance: duration.optional().describe('Longest time the old system may be read-only. Recorded, not enforced yet.'),
+    downtime_tolerance: duration.optional().describe('Longest time the old system may be read-only. A cutover that takes longer is undone by itself.'),
     window: z.strictObject({
-      start: moment.optional().describe('Earliest moment to start.'),
-      abort_by: moment.optional().describe('Latest moment to finish.'),
-    }).optional().describe('When it may run. Recorded, not enforced yet.'),
+      start: moment.optional().describe('Earliest moment that production starts.'),
+      abort_by: moment.optional().describe('A cutover that is not through by then is undone by itself.'),
+    }).optional().describe('When production may run. Kept by a plan with `cutover`; otherwise for the report.'),
     compliance: z.array(z.string()).default([]).describe('Regimes that apply, for the report.'),
     control: name.optional().describe('PostgreSQL connection of the control store. Default: the only target.'),
     schema: z.enum(['create', 'given']).default('given').describe('`create`: make the target tables from the source. `given`: use the tables that are there.'),
     schema_objects: schemaObjectsSchema.prefault({}),
     groups: z.record(name, z.strictObject({ gate: name.optional().describe('Approval that opens the group.'), after: z.array(name).default([]).describe('Groups that must be finished before this one starts.') })).default({}).describe('Sets of datasets that move together (`phased`).'),
-    gates: z.array(name).default([]).describe('Approvals needed before production starts.'),
+    gates: z.array(gateSchema).default([]).describe('Approvals and attestations that the migration waits for.'),
+    roles: z.record(name, roleSchema).default({}).describe('Who may give approvals. Gates and `sign_off` name them.'),
+    backup: backupSchema.optional(),
+    rehearsal: rehearsalSchema.optional(),
+    cutover: cutoverSchema.optional(),
+    rollback: rollbackSchema.prefault({}),
+    probes: z.record(name, probeSchema).default({}).describe('Queries that the applications live by: timed on both sides for `success.performance_within`, watched after the switch.'),
     datasets: z.record(name, datasetSchema).refine((datasets) => Object.keys(datasets).length > 0, 'needs at least one dataset').describe('What moves.'),
     batch: z.strictObject({
       batch_size: z.number().int().min(1).max(1_000_000).default(10_000).describe('Rows per batch.'),
@@ -169,7 +256,7 @@ export const planSchema = z
       error_rate: ratio.optional().describe('Largest share of rows in quarantine.'),
       performance_within: ratio.optional().describe('How far the new system may be slower.'),
     }).prefault({}).describe('Success criteria, judged in the report.'),
-    sign_off: z.array(name).default([]).describe('Roles that sign, for the report.'),
+    sign_off: z.array(name).default([]).describe('Roles that sign. With `cutover`, the migration waits for them at its end.'),
     on_abort: z.enum(['keep', 'undo']).default('keep').describe('What an abort does with the rows already written. Built so far: `keep`.'),
   })
   .describe('A Caravan migration plan.');

@@ -1,14 +1,11 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Eta } from 'eta';
+import { STATUS_WORDS } from '../../migration/dashboard';
 import type { Verdict } from '../../migration/protocol';
 import { formatCount, formatDuration, formatPercent } from '../terminal/quantities';
 import type { ReportView } from './shape';
 
-const STATUS_WORDS: Record<string, string> = {
-  running: 'Running', paused: 'Paused', blocked: 'Blocked', waiting_for_approval: 'Waiting for approval',
-  complete: 'Complete', failed: 'Failed', cancelled: 'Cancelled', aborted: 'Aborted',
-};
 const DECISION_WORDS: Record<string, string> = { retry: 'try again', skip: 'leave out', abort: 'end the run' };
 const VERDICT_WORDS: Record<Verdict, string> = { passed: 'Passed', explained: 'Explained by quarantine', warned: 'Warning', failed: 'Failed' };
 
@@ -26,7 +23,7 @@ const words = {
   percent: formatPercent,
   duration: (milliseconds: number | null): string => (milliseconds === null ? '' : formatDuration(milliseconds)),
   instant: (text: string | null): string => (text ? `${new Date(text).toISOString().slice(0, 16).replace('T', ' ')} UTC` : ''),
-  status: (status: string): string => STATUS_WORDS[status] ?? status,
+  status: (status: string): string => (STATUS_WORDS as Record<string, string>)[status] ?? status,
   verdict: (verdict: Verdict): string => VERDICT_WORDS[verdict],
   decision: (action: string): string => DECISION_WORDS[action] ?? action,
   event: (event: string): string => event.replaceAll('_', ' '),

@@ -1,15 +1,10 @@
-import { dashboardBlock } from '../../migration/dashboard';
+import { dashboardBlock, STATUS_WORDS } from '../../migration/dashboard';
 import { activeFirst, datasetCount, doneCount } from '../../migration/progress';
 import type { BlockedStep, Phase, Progress, RunProgress, RunStatus } from '../../migration/protocol';
 import { countOf, formatCount, wholePercent } from './quantities';
 import { renderTable } from './table';
 import type { Terminal } from './terminal';
 import { wrapText } from './text-width';
-
-const STATUS_WORDS: Record<RunStatus, string> = {
-  running: 'Running', paused: 'Paused', blocked: 'Blocked', waiting_for_approval: 'Waiting for approval',
-  complete: 'Complete', failed: 'Failed', cancelled: 'Cancelled', aborted: 'Aborted',
-};
 
 /** The status as people read it: `Running (production)`. */
 export function statusWords(status: RunStatus, phase: Phase | null = null): string {

@@ -74,6 +74,7 @@ function succeeding(world: World): Activities {
     ({ dataset: from.dataset, generation: from.generation, ordinal: from.ordinal, commitNo: 1, stage, file: 'segment', sha256: '', rows: 10, last: false });
   const inventory = { tables: 1, rows: 10, bytes: 10, problems: [] };
   return {
+    lifeSteps: () => Promise.resolve([]),
     admit: () => Promise.resolve(world.view), readmit: () => Promise.resolve(world.view),
     recordStatus: () => Promise.resolve(), recordApproval: () => Promise.resolve(), recordDecision: () => Promise.resolve(), closeRun: () => Promise.resolve(), notify: () => Promise.resolve(),
     async watchProgress({ seen, maxWaitMs }) {

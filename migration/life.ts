@@ -1,0 +1,59 @@
+/**
+ * Shapes of what surrounds the copy: gates, rehearsal, cutover, rollback. They outlive a deploy like those of protocol.ts, which exports them, too.
+ * A run whose view has no `life` knows none of it, so histories from before it existed replay unchanged.
+ */
+import type { RunRef } from './protocol';
+
+/** The moment a gate stands before: the rehearsal, the first row, the switch of the applications, the end of the migration. */
+export type GateStage = 'test' | 'production' | 'switch' | 'finish';
+/** An approval of the plan. `role`: only a person of this role opens it. */
+export interface GateView { gate: string; stage: GateStage; role?: string }
+
+export interface LifeView {
+  gates: GateView[];
+  backup?: boolean;
+  rehearsal?: RehearsalView;
+  cutover?: CutoverView;
+  /** Instants in ISO text. */
+  window?: { start?: string; abortBy?: string };
+  downtimeToleranceMs?: number;
+}
+export interface RehearsalView { maxAgeMs: number }
+/** `applications`: names, in the order they are switched. */
+export interface CutoverView { applications: string[]; monitor?: { forMs: number; everyMs: number; onFail: 'block' | 'rollback' }; legacy: 'keep_blocked' | 'hand_back' }
+
+export type Side = 'source' | 'target';
+/** `new`: the applications work on the target. */
+export type Direction = 'new' | 'legacy';
+
+/**
+ * How a step of a cutover is taken back. Committed to the control store before the step runs, carried out in reverse order, each safe to repeat.
+ * `none`: the step leaves nothing behind that would have to go.
+ */
+export type StepUndo =
+  | { do: 'none' }
+  | { do: 'allow_writes' | 'block_writes'; side: Side }
+  | { do: 'switch_application'; application: string; to: Direction };
+
+export type StepState = 'open' | 'done' | 'undone' | 'failed' | 'skipped';
+/** One step as the control store has it. `epoch`: what it wrote into the databases it changed; a later one makes it stale. */
+export interface LifeStep { id: number; attempt: number; step: string; state: StepState; epoch: number; undo: StepUndo; evidence: StepEvidence | null; openedAt: string; closedAt: string | null }
+/** What was seen, in a sentence and numbers. No row values. */
+export interface StepEvidence { what: string; [measure: string]: string | number | boolean | null }
+
+export type RollbackTier = 'immediate' | 'partial' | 'full';
+/** What becomes of a row that somebody else changed since the migration wrote it. */
+export type ConflictPolicy = 'keep_new' | 'restore_old' | 'stop';
+/**
+ * Start of `rollback`. `migration`: its name. `datasets`: what a partial rollback takes back. `dependents`: take along what leans on them.
+ * `confirm`: must be the migration's name; without it the workflow shows its forecast and waits for the update `approve` of the gate `rollback`.
+ */
+export interface RollbackStart { migration: string; tier: RollbackTier; datasets?: string[]; dependents?: boolean; policy?: ConflictPolicy; by?: string; reason?: string; confirm?: string; activityQueue?: string }
+/** What a person sends to a running migration as the update `rollback`. */
+export type RollbackRequest = Omit<RollbackStart, 'migration' | 'activityQueue'>;
+
+/** The activities of these phases, under the names they are registered by. The parts are declared where the phases are written. */
+export interface LifeActivities {
+  /** Ends nothing and changes nothing: what the control store knows of the steps of a migration, oldest first. */
+  lifeSteps(input: { ref: RunRef }): Promise<LifeStep[]>;
+}
