@@ -201,7 +201,7 @@ const cutoverSchema = z.strictObject({
 }).describe('The change of the writing side: writes on the source blocked and proved, final sync, validation, switch of the applications, monitoring.');
 
 const rollbackSchema = z.strictObject({
-  on_conflict: z.enum(['keep_new', 'restore_old', 'stop']).default('stop').describe('A row that somebody else changed since the migration wrote it.'),
+  changed_rows: z.enum(['keep_new', 'restore_old', 'stop']).default('stop').describe('A row that somebody else changed since the migration wrote it.'),
   require: z.enum(['immediate', 'partial', 'full']).optional().describe('Furthest rollback that must stay possible; a plan that makes it impossible (a lossy transform, say) is refused.'),
   retention: duration.prefault('30d').describe('How long undo data is kept after the migration is complete.'),
 }).describe('How the migration can be taken back.');
