@@ -81,6 +81,7 @@ export const ERROR_CODES = {
   REHEARSAL_FAILED: { kind: 'data' },
   REHEARSAL_STALE: { kind: 'config' },
   WRITES_NOT_BLOCKED: { kind: 'config' },
+  WRITES_REFUSED: { kind: 'config' },
   SWITCH_FAILED: { kind: 'config' },
   CUTOVER_UNDONE: { kind: 'data' },
   MONITORING_FAILED: { kind: 'data' },

@@ -2,6 +2,7 @@ import type { ClientBase } from 'pg';
 import type { Column } from '../../../migration/value';
 import { listRelations, readColumns, readKeys, readRows, toColumn, withEmptySearchPath, type CatalogColumn, type Relation } from './catalog';
 import { rowsOf } from './describe';
+import { NOT_WRITE_BLOCK } from './write-block-schema';
 
 export interface InventoryForeignKey { name: string; columns: string[]; refSchema: string; refTable: string; refColumns: string[] }
 export interface InventoryIndex { name: string; definition: string; bytes: number }
@@ -146,7 +147,7 @@ function readDetails(client: ClientBase, oids: number[]): Promise<Detail[]> {
           FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
           JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
           WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = t.oid AND d.deptype IN ('a', 'i')) AS sequences,
-       (SELECT json_agg(g.tgname ORDER BY g.tgname) FROM pg_catalog.pg_trigger g WHERE g.tgrelid = t.oid AND NOT g.tgisinternal) AS triggers,
+       (SELECT json_agg(g.tgname ORDER BY g.tgname) FROM pg_catalog.pg_trigger g WHERE g.tgrelid = t.oid AND NOT g.tgisinternal AND ${NOT_WRITE_BLOCK}) AS triggers,
        (SELECT json_agg(p.polname ORDER BY p.polname) FROM pg_catalog.pg_policy p WHERE p.polrelid = t.oid) AS policies
      FROM pg_catalog.pg_class t WHERE t.oid = ANY ($1::oid[])`,
     [oids],

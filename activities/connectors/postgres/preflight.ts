@@ -7,6 +7,7 @@ import { describe } from './describe';
 import { sqlState, toMigrationError } from './errors';
 import { findArbiter, writingRules } from './merge';
 import { displayName, embedded, oneStatement, parseTableName, qualified, type TableName } from './sql';
+import { NOT_WRITE_BLOCK } from './write-block-schema';
 
 const OLDEST = 13;
 const NEWEST = 18;
@@ -140,7 +141,7 @@ async function sequenceProblems(client: ClientBase, relation: Relation, rights: 
 async function ownershipProblems(client: ClientBase, relation: Relation, place: string): Promise<Problem[]> {
   const [found] = await readRows<{ owned: boolean; triggers: string[] | null }>(
     client,
-    `SELECT pg_has_role(c.relowner, 'USAGE') AS owned, (SELECT json_agg(DISTINCT g.tgname) FROM pg_catalog.pg_trigger g WHERE (g.tgrelid = c.oid OR c.relkind = 'p' AND g.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid))) AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')) AS triggers
+    `SELECT pg_has_role(c.relowner, 'USAGE') AS owned, (SELECT json_agg(DISTINCT g.tgname) FROM pg_catalog.pg_trigger g WHERE (g.tgrelid = c.oid OR c.relkind = 'p' AND g.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid))) AND NOT g.tgisinternal AND ${NOT_WRITE_BLOCK} AND g.tgenabled IN ('O', 'A')) AS triggers
      FROM pg_catalog.pg_class c WHERE c.oid = $1`, [relation.oid]);
   if (!found || found.owned) return [];
   const remedy = 'Use a user that owns the table or is a member of its owner: `caravan check PLAN --grants` prints the statement.';
@@ -154,7 +155,7 @@ export async function checkLedgerRights(client: ClientBase, place: string): Prom
     client,
     `SELECT to_regnamespace('caravan') IS NOT NULL AS there, coalesce((SELECT has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE') FROM pg_catalog.pg_namespace n WHERE n.nspname = 'caravan'), false) AS usable,
        has_database_privilege(current_database(), 'CREATE') AS database, has_database_privilege(current_database(), 'TEMPORARY') AS temporary,
-       (SELECT min(pg_catalog.pg_get_userbyid(c.relowner)) FROM pg_catalog.pg_class c WHERE c.relnamespace = to_regnamespace('caravan') AND c.relkind = 'r' AND NOT pg_has_role(c.relowner, 'USAGE')) AS strangers`);
+       (SELECT min(pg_catalog.pg_get_userbyid(c.relowner)) FROM pg_catalog.pg_class c WHERE c.relnamespace = to_regnamespace('caravan') AND c.relkind = 'r' AND c.relname <> 'write_block' AND NOT pg_has_role(c.relowner, 'USAGE')) AS strangers`);
   if (!found) return [];
   const problems: Problem[] = [];
   if (!found.temporary) problems.push(error(place, 'this user may not make temporary tables in the database', GRANT));

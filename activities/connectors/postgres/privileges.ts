@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import { readRows } from './catalog';
 import { quoteIdent, qualified, sameTable, type TableName } from './sql';
+import { NOT_WRITE_BLOCK } from './write-block-schema';
 
 export interface GrantRequest {
   /** Role that the connection logs in as. */
@@ -37,8 +38,8 @@ export async function readGrantFacts(client: ClientBase, { reads, writes }: Pick
      WHERE NOT pg_has_role(c.relowner, 'USAGE') AND (
        (EXISTS (SELECT FROM unnest($1::text[], $2::text[]) u(s, t) JOIN pg_catalog.pg_class w ON w.oid = pg_catalog.to_regclass(format('%I.%I', s, t))
            WHERE w.oid = c.oid OR w.relkind = 'p' AND c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(w.oid)))
-         AND EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')))
-       OR (n.nspname = 'caravan' AND c.relkind = 'r'))`, [writes.map((table) => table.schema), writes.map((table) => table.name)]);
+         AND EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND ${NOT_WRITE_BLOCK} AND g.tgenabled IN ('O', 'A')))
+       OR (n.nspname = 'caravan' AND c.relkind = 'r' AND c.relname <> 'write_block'))`, [writes.map((table) => table.schema), writes.map((table) => table.name)]);
   const all = [...reads, ...writes];
   const [hidden] = await readRows<{ found: boolean }>(
     client,

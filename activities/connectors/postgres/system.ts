@@ -7,12 +7,13 @@ import { StallWatch } from './stall-watch';
 /**
  * One text form for every value, whatever is set for the server, the database or the role. A database without an encoding (SQL_ASCII) gives its bytes
  * as they are (`database-text.ts`). Hidden rows are an error, a table of a terabyte takes its time, and a fence needs to see what others committed.
+ * A write block (`write-block.ts`) lets sessions pass that say they are Caravan's own.
  */
 const SESSION = `SET statement_timeout = 0; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 3;
 SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET xmloption = content; SET array_nulls = on; SET quote_all_identifiers = off;
 SET standard_conforming_strings = on; SET transform_null_equals = off; SET row_security = off;
 SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0;
-SET default_transaction_isolation = 'read committed';
+SET default_transaction_isolation = 'read committed'; SET caravan.worker = 'on';
 SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN ('transaction_timeout', 'idle_session_timeout');
 SELECT set_config('client_encoding', CASE current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false)`;
 

@@ -4,6 +4,7 @@ import { readRows, serverMajor, withEmptySearchPath } from './catalog';
 import { toMigrationError } from './errors';
 import { displayName, quoteIdent, quoteLiteral, qualified, type TableName } from './sql';
 import type { DroppedObject } from './dropped-object';
+import { NOT_WRITE_BLOCK } from './write-block-schema';
 
 /**
  * Makes a dropped object again and proves it equal by deparsing it. Repeatable: an equal object is left, an invalid index is made anew,
@@ -161,7 +162,7 @@ function enabledTriggers(client: ClientBase, table: TableName): Promise<EnabledT
      FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
      CROSS JOIN LATERAL (SELECT t.oid AS relid, 0 AS level WHERE t.relkind <> 'p' UNION ALL SELECT relid, level FROM pg_catalog.pg_partition_tree(t.oid) WHERE t.relkind = 'p') part
      JOIN pg_catalog.pg_class p ON p.oid = part.relid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace JOIN pg_catalog.pg_trigger g ON g.tgrelid = p.oid
-     WHERE n.nspname = $1 AND t.relname = $2 AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') ORDER BY part.level, pn.nspname, p.relname, g.tgname`,
+     WHERE n.nspname = $1 AND t.relname = $2 AND NOT g.tgisinternal AND ${NOT_WRITE_BLOCK} AND g.tgenabled IN ('O', 'A') ORDER BY part.level, pn.nspname, p.relname, g.tgname`,
     [table.schema, table.name],
   );
 }

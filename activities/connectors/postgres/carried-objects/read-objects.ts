@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import { readRows, USER_SCHEMAS } from '../catalog';
 import { displayName, quoteIdent, quoteLiteral, qualified } from '../sql';
+import { NOT_WRITE_BLOCK } from '../write-block-schema';
 import { readParts } from './read-parts';
 import type { DefinedKind, KnownRelation, Needs, SchemaObject } from './schema-object';
 
@@ -123,7 +124,7 @@ async function readTriggers(client: ClientBase): Promise<DefinedObject[]> {
           FROM tree JOIN pg_catalog.pg_trigger p ON p.oid = tree.oid JOIN pg_catalog.pg_class pc ON pc.oid = p.tgrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace
           WHERE tree.root = g.oid AND p.tgenabled <> g.tgenabled) AS parts,
        g.tgenabled AS state, pg_catalog.obj_description(g.oid, 'pg_trigger') AS comment
-     FROM pg_catalog.pg_trigger g ${TABLE_OF('g.tgrelid')} WHERE NOT g.tgisinternal AND g.tgparentid = 0 AND ${USER_SCHEMAS} AND ${OWN('pg_class', 'c.oid')} ORDER BY g.oid`,
+     FROM pg_catalog.pg_trigger g ${TABLE_OF('g.tgrelid')} WHERE NOT g.tgisinternal AND g.tgparentid = 0 AND ${NOT_WRITE_BLOCK} AND ${USER_SCHEMAS} AND ${OWN('pg_class', 'c.oid')} ORDER BY g.oid`,
   );
   return found.map((trigger) => {
     const { name, table, own } = partOf(trigger);

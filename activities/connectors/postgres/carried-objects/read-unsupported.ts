@@ -20,7 +20,7 @@ const UNSUPPORTED = [
   `SELECT 'foreign server', s.srvname::text, 'it holds addresses and rights of the old system' FROM pg_catalog.pg_foreign_server s WHERE ${FREE('pg_foreign_server', 's.oid')}`,
   `SELECT 'publication', p.pubname::text, 'what is published is a decision of the new system' FROM pg_catalog.pg_publication p WHERE ${FREE('pg_publication', 'p.oid')}`,
   `SELECT 'subscription', s.subname::text, 'a second subscriber would take its rows' FROM pg_catalog.pg_subscription s WHERE s.subdbid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())`,
-  `SELECT 'event trigger', e.evtname::text, 'it acts on the schema itself, in the migration too; ${BY_HAND}' FROM pg_catalog.pg_event_trigger e WHERE ${FREE('pg_event_trigger', 'e.oid')}`,
+  `SELECT 'event trigger', e.evtname::text, 'it acts on the schema itself, in the migration too; ${BY_HAND}' FROM pg_catalog.pg_event_trigger e WHERE e.evtname NOT IN ('caravan_block_ddl', 'caravan_block_drop') AND ${FREE('pg_event_trigger', 'e.oid')}`,
   `SELECT 'language', l.lanname::text, '${BY_HAND}' FROM pg_catalog.pg_language l WHERE l.oid >= 16384 AND ${FREE('pg_language', 'l.oid')}`,
   `SELECT 'default privileges', pg_catalog.pg_get_userbyid(d.defaclrole)::text, 'they hold for what is created later' FROM pg_catalog.pg_default_acl d`,
   `SELECT 'large objects', format('%s of them', count(*)), 'they are no rows of a table; copy them with lo_export or pg_dump --large-objects' FROM pg_catalog.pg_largeobject_metadata HAVING count(*) > 0`,
