@@ -1,4 +1,4 @@
-import type { RunStatus, StatusInput } from '../migration/protocol';
+import type { Phase, RunStatus, StatusInput } from '../migration/protocol';
 import type { ActivityDependencies } from './dependencies';
 import { asPostgres } from './connectors/postgres/system';
 import { audit, updateUnderLease } from './stores/control-store';
@@ -14,8 +14,8 @@ export async function recordStatus(deps: ActivityDependencies, input: StatusInpu
   const { ref, phase, status, blocked, detail } = input;
   await asPostgres(deps.systems.open(ref.control)).transaction(async (client) => {
     // `finished_before` is copied from `finished_at` at admission: a lease on a complete migration leaves both equal.
-    const { rows } = await client.query<{ status: string; complete: boolean; reopens: boolean }>(
-      `SELECT status, purpose = 'migrate' AND finished_at IS NOT NULL AND finished_at IS NOT DISTINCT FROM finished_before AS complete, finished_at IS NOT NULL AS reopens
+    const { rows } = await client.query<{ phase: Phase; status: string; complete: boolean; reopens: boolean }>(
+      `SELECT phase, status, purpose = 'migrate' AND finished_at IS NOT NULL AND finished_at IS NOT DISTINCT FROM finished_before AS complete, finished_at IS NOT NULL AS reopens
        FROM caravan.migration WHERE name = $1 AND lease = $2 FOR UPDATE`, [ref.migration, ref.lease]);
     const row = rows[0];
     const final = FINAL.has(status);
@@ -23,6 +23,7 @@ export async function recordStatus(deps: ActivityDependencies, input: StatusInpu
     await updateUnderLease(client, ref,
       `phase = $3, status_since = CASE WHEN status = $4 THEN status_since ELSE clock_timestamp() END, status = $4, blocked = $5, status_detail = $6, finished_at = CASE WHEN $7 THEN finished_at END`,
       [phase, status, JSON.stringify(blocked), detail ?? null, final]);
+    if (row && row.phase !== phase) await audit(client, ref.migration, 'caravan', 'phase_entered', { phase, from: row.phase });
     if (row && row.status !== status) {
       await audit(client, ref.migration, 'caravan', 'status', {
         phase, status, ...(row.reopens && !final ? { reopened: true } : {}), ...(blocked.length > 0 ? { blocked: blocked.map(({ step, code }) => ({ step, code })) } : {}),

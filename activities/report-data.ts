@@ -1,7 +1,9 @@
 import type { PoolClient } from 'pg';
-import type { Approval, CheckOutcome, CompareResult, SkippedStep, StepDecision } from '../migration/protocol';
+import type { AuditTrail } from '../migration/audit-trail';
+import type { CheckOutcome, CompareResult, SkippedStep, StepDecision } from '../migration/protocol';
 import type { PostgresSystem } from './connectors/postgres/system';
-import { hasTable, readApprovals, readMigrations } from './stores/control-store';
+import { readTrail } from './stores/audit-store';
+import { hasTable, readApprovals, readMigrations, type RecordedApproval } from './stores/control-store';
 import { readObjects } from './stores/schema-object-store';
 
 export interface ReportCheck { stage: string; at: string; outcome: CheckOutcome | CompareResult }
@@ -15,7 +17,7 @@ export interface ReportDataset { dataset: string; generation: number; commits: n
 export interface ReportDecision { at: string; step: string; action: StepDecision['action']; by: string | null; reason: string | null }
 
 /** What the control store knows about a migration, beyond its status. */
-export interface ControlEvidence { approvals: (Approval & { at: string })[]; checks: ReportCheck[]; audit: ReportEvent[]; skipped: SkippedStep[]; decisions: ReportDecision[] }
+export interface ControlEvidence { approvals: RecordedApproval[]; checks: ReportCheck[]; audit: ReportEvent[]; trail: AuditTrail; skipped: SkippedStep[]; decisions: ReportDecision[] }
 /** Views, functions, triggers and the like that came with the tables (`made`), still wait for rows, or did not come (`left`, with the reason). */
 export interface ReportObject { source: string; kind: string; name: string; state: 'made' | 'waiting' | 'left'; datasets: string[]; reason: string | null }
 /** What one target's ledger knows. */
@@ -23,7 +25,7 @@ export interface LedgerEvidence { datasets: ReportDataset[]; quarantine: ReportQ
 
 const AUDIT_EVENTS_MAX = 500;
 
-/** Approvals, the latest outcome of every check, what was skipped in the run that closed last, every decision about a step, and the newest 500 audit events in order. Names and counts, never row values. Instants are ISO text. */
+/** Approvals, the latest outcome of every check, what was skipped in the run that closed last, every decision about a step, the newest 500 audit events in order, and the whole audit trail with its hashes. Names and counts, never row values. Instants are ISO text. */
 export async function readControlEvidence(control: PostgresSystem, migration: string): Promise<ControlEvidence> {
   const approvals = await readApprovals(control, migration);
   const [row] = await readMigrations(control, migration);
@@ -40,7 +42,7 @@ export async function readControlEvidence(control: PostgresSystem, migration: st
       `SELECT ${isoText('at')}, body->>'step' AS step, body->>'action' AS action, body->>'by' AS by, body->>'reason' AS reason
        FROM caravan.audit WHERE migration = $1 AND event = 'step_decided' ORDER BY id`, [migration]);
     return {
-      approvals: approvals.map((one) => ({ ...one, at: isoInstant(one.at) })), checks: checks.rows, audit: audit.rows,
+      approvals: approvals.map((one) => ({ ...one, at: isoInstant(one.at) })), checks: checks.rows, audit: audit.rows, trail: await readTrail(client, migration),
       skipped: row?.skipped ?? [], decisions: decisions.rows,
     };
   });

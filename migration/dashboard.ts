@@ -20,7 +20,7 @@ export function dashboardText(state: RunProgress): string {
   if (table) parts.push(table);
   const alerts = activeAlerts(state.progress);
   if (alerts.length > 0) parts.push(alerts.map((alert) => `Alert: ${alert.message}`).join('\n'));
-  if (state.waitingFor.length > 0) parts.push(`Waiting for approval: ${state.waitingFor.join(', ')}`);
+  if (state.waitingFor.length > 0) parts.push(`Waiting for approval: ${state.waitingFor.join(', ')}${state.waitingRole === undefined ? '' : ` (role ${state.waitingRole})`}`);
   for (const step of state.blocked) parts.push(blockedText(step));
   if (state.note) parts.push(state.note);
   return parts.join('\n\n');
@@ -31,7 +31,7 @@ export function dashboardMarkdown(state: RunProgress): string {
   const parts = [fenced(dashboardBlock(state))];
   for (const step of state.blocked) parts.push(blockedMarkdown(step));
   if (state.waitingFor.length > 0) {
-    parts.push(`### Waiting for approval: ${state.waitingFor.map(code).join(', ')}\n${send('approve', { gate: state.waitingFor[0], by: 'your name' })}`);
+    parts.push(`### Waiting for approval: ${state.waitingFor.map(code).join(', ')}\n${state.waitingRole === undefined ? '' : `By the role ${code(state.waitingRole)}. `}${send('approve', { gate: state.waitingFor[0], by: 'your name', ...(state.waitingRole === undefined ? {} : { role: state.waitingRole }) })}`);
   }
   if (state.status === 'paused') parts.push(`### ${isPausing(state) ? 'Pausing' : 'Paused'}\n${state.note ? `${plain(state.note)} ` : ''}${isPausing(state) ? 'What cannot stop in the middle runs to its end first. ' : ''}To go on: ${SEND} \`resume\`.`);
   else if (state.note) parts.push(plain(state.note));

@@ -6,8 +6,8 @@ import type { RunRef } from './protocol';
 
 /** The moment a gate stands before: the rehearsal, the first row, the switch of the applications, the end of the migration. */
 export type GateStage = 'test' | 'production' | 'switch' | 'finish';
-/** An approval of the plan. `role`: only a person of this role opens it. */
-export interface GateView { gate: string; stage: GateStage; role?: string }
+/** An approval of the plan. `role`: only a person of this role opens it. `people`: who holds the role, where the plan says so. `signed`: only a signed approval counts. */
+export interface GateView { gate: string; stage: GateStage; role?: string; people?: string[]; signed?: boolean }
 
 export interface LifeView {
   gates: GateView[];

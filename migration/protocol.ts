@@ -262,9 +262,9 @@ export interface StepResolved { workflowId: string; step?: string; occurrence?: 
 export interface PausingAfter { workflowId: string; after: string; active: boolean }
 /** Why a run is paused or resumed, for the record. */
 export interface PauseRequest { by?: string; reason?: string }
-/**
- * `evidence`: a link or words that back it. `signature`: Ed25519 over `approvalText`, base64; without it the identity is as claimed.
- */
+/** Empty when it counts. */
+export interface ApprovalAnswer { refused?: string }
+/** `evidence`: a link or words that back it. `signature`: Ed25519 over `approvalText`, base64; without it the identity is as claimed. */
 export interface Approval { gate: string; by: string; role?: string; reason?: string; evidence?: string; signature?: string }
 
 export interface DatasetProgress { dataset: string; state: 'waiting' | 'copying' | 'finishing' | 'done'; total: number; counts: Counts }
@@ -297,6 +297,8 @@ export interface MigrationResult {
 export interface RunProgress {
   migration: string; phase: Phase | null; status: RunStatus; progress: Progress | null;
   blocked: BlockedStep[]; waitingFor: string[]; note: string | null;
+  /** Role that gives the approval waited for, where the plan names one. */
+  waitingRole?: string;
   /** While paused: work that runs to its end first. */
   pausingAfter?: string[];
 }
@@ -314,7 +316,8 @@ export interface ControlActivities extends LifeActivities {
   /** Whether any worker asked this queue for work lately. */
   isServed(input: { queue: string }): Promise<boolean>;
   recordStatus(input: StatusInput): Promise<void>;
-  recordApproval(input: { ref: RunRef; approval: Approval }): Promise<void>;
+  /** `refused`: it does not count, and why. Runs of before roles existed answer nothing. */
+  recordApproval(input: { ref: RunRef; approval: Approval }): Promise<ApprovalAnswer | undefined>;
   /** Ends the lease. `outcome` is durable when it returns. `skipped`: steps a person skipped, so `complete` does not mean that everything was done. */
   closeRun(input: { ref: RunRef; outcome: RunStatus; skipped?: (string | SkippedStep)[] }): Promise<void>;
   /** Puts a person's decision about a blocked step into the audit. A repeat adds nothing. */

@@ -1,5 +1,6 @@
 /** What the one door between the command (`scripts/`) and the systems offers. Implemented in `door.ts`. */
 import type { Client } from '@temporalio/client';
+import type { AuditTrail } from '../migration/audit-trail';
 import type { Column } from '../migration/value';
 import type { PlanAmendment } from '../migration/plan/amendment';
 import type { Plan, SchemaObjectsPlan } from '../migration/plan/schema';
@@ -101,7 +102,8 @@ export interface StatusAnswer { migrations: MigrationStatus[]; unreachable: { co
 export interface ReportData {
   status: MigrationStatus;
   plan: Plan;
-  approvals: (Approval & { at: string })[];
+  /** `identity`: as the person claimed it, or proved by a signature. */
+  approvals: (Omit<Approval, 'signature'> & { identity: 'claimed' | 'signed'; at: string })[];
   /** Every decision of a person about a blocked step, in order. */
   decisions: { at: string; step: string; action: StepResolution['action']; by: string | null; reason: string | null }[];
   /** Steps that the run which closed last left out, at a person's word. */
@@ -110,6 +112,8 @@ export interface ReportData {
   /** Open, replayed, waived and gone rows by dataset and first reason. */
   quarantine: { dataset: string; rule: string; column: string | null; state: string; rows: number }[];
   audit: { at: string; actor: string; event: string; body: Record<string, unknown> }[];
+  /** Every audit event with the hashes that chain it. */
+  trail: AuditTrail;
   /** What came with the tables, what still waits for the rows of its datasets, and what did not come, with the reason. */
   objects: { source: string; kind: string; name: string; state: 'made' | 'waiting' | 'left'; datasets: string[]; reason: string | null }[];
   /** Rows per dataset and how long its copy took (first to last commit). */

@@ -1,5 +1,5 @@
 import { ApplicationFailure, log, setHandler } from '@temporalio/workflow';
-import type { Approval, PauseRequest, StepResolution } from '../migration/protocol';
+import type { Approval, GateView, PauseRequest, StepResolution } from '../migration/protocol';
 import {
   approveUpdate, pauseSignal, pauseUpdate, progressQuery, resolveStepSignal, resolveStepUpdate, resumeSignal, resumeUpdate, stepBlockedSignal, stepResolvedSignal,
   pausingAfterSignal,
@@ -59,7 +59,7 @@ function registerApproval(run: RunControl): void {
     run.approve(approval);
     return `approved: ${approval.gate}`;
   }, {
-    description: 'Opens a gate of the plan: {"gate": "…", "by": "your name"}. Optional: "role", "reason". A gate may be opened before it is reached.',
+    description: 'Opens a gate of the plan: {"gate": "…", "by": "your name"}. Optional: "role" (needed where the plan names one), "reason", "evidence" (a link, say), "signature". A gate may be opened before it is reached.',
     validator: (approval: Approval) => refuse(judgeApproval(run, approval)),
   });
 }
@@ -70,7 +70,16 @@ function judgeApproval(run: RunControl, approval: Approval | undefined): string 
   if (gates.length === 0) return 'The plan has no gates.';
   if (typeof approval !== 'object' || approval === null || !gates.includes(approval.gate)) return `Name a gate of the plan as "gate": ${gates.join(', ')}.`;
   if (typeof approval.by !== 'string' || approval.by.trim() === '') return 'Say who approves: "by".';
-  return run.isApproved(approval.gate) ? `The gate "${approval.gate}" is approved already.` : null;
+  if (run.isApproved(approval.gate)) return `The gate "${approval.gate}" is approved already.`;
+  return judgeRole(run.gateView(approval.gate), approval);
+}
+
+/** What can be told at once; whether a signature fits is judged by the activity that records the approval. */
+function judgeRole(gate: GateView | undefined, { gate: name, by, role }: Approval): string | null {
+  if (gate?.role === undefined) return null;
+  if (role !== gate.role) return `The gate "${name}" is given by the role "${gate.role}": add "role": "${gate.role}"${gate.people ? `. It is held by ${gate.people.join(', ')}` : ''}.`;
+  if (gate.people && !gate.people.includes(by)) return `${by} does not hold the role "${gate.role}". It is held by ${gate.people.join(', ')}.`;
+  return null;
 }
 
 /** Throws when there is a reason against it. */

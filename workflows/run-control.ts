@@ -1,7 +1,7 @@
 import { CancellationScope, condition, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import { dashboardMarkdown } from '../migration/dashboard';
 import type {
-  AlertState, Approval, BlockedStep, NotifyInput, PauseRequest, PausingAfter, Phase, Progress, RunProgress, RunStatus, RunView, SkippedStep, StepDecision, StepResolution,
+  AlertState, Approval, BlockedStep, GateView, NotifyInput, PauseRequest, PausingAfter, Phase, Progress, RunProgress, RunStatus, RunView, SkippedStep, StepDecision, StepResolution,
   StepResolved,
 } from '../migration/protocol';
 import { controlActivities, controlQueue } from './activity-proxies';
@@ -131,7 +131,7 @@ export class RunControl {
   snapshot(): RunProgress {
     return {
       migration: this.admittedView?.ref.migration ?? '', phase: this.phaseNow, status: this.status, progress: this.progressNow,
-      blocked: this.blocked, waitingFor: this.waitingGate === null ? [] : [this.waitingGate], note: this.noteNow,
+      blocked: this.blocked, waitingFor: this.waitingGate === null ? [] : [this.waitingGate], waitingRole: this.waitingGate === null ? undefined : this.gateView(this.waitingGate)?.role, note: this.noteNow,
       pausingAfter: this.pausedBy.size > 0 ? this.pausingNames : [],
     };
   }
@@ -242,7 +242,7 @@ export class RunControl {
   /** Every gate of the plan, in the order they are met. */
   gates(): string[] {
     if (!this.admittedView) return [];
-    return [...new Set([...this.admittedView.gates, ...this.admittedView.groups.flatMap((group) => (group.gate === null ? [] : [group.gate]))])];
+    return [...new Set([...(this.admittedView.life?.gates ?? []).map(({ gate }) => gate), ...this.admittedView.gates, ...this.admittedView.groups.flatMap((group) => (group.gate === null ? [] : [group.gate]))])];
   }
 
   isApproved(gate: string): boolean {
@@ -256,17 +256,32 @@ export class RunControl {
 
   /** Waits until a person approved `gate`, in this run or an earlier one; the approval is durable when it returns. */
   async passGate(gate: string): Promise<void> {
-    if (!this.isApproved(gate)) {
-      this.waitingGate = gate;
-      this.notices.push({ event: 'waiting_for_approval', message: `Waiting for the approval "${gate}".` });
-      this.changed();
-      await condition(() => this.isApproved(gate));
-      this.waitingGate = null;
-      this.changed();
+    for (;;) {
+      if (!this.isApproved(gate)) await this.awaitApproval(gate);
+      const approval = this.approvals.get(gate);
+      if (!approval) return;
+      const recorded = await this.steps.run(`approval:${gate}`, () => controlActivities(this.queue, `approval ${gate}`).recordApproval({ ref: this.view.ref, approval }));
+      const refused = recorded.state === 'done' ? recorded.value?.refused : undefined;
+      if (refused === undefined) return;
+      // Stays until the gate is open: whoever looks must see why it still waits.
+      this.approvals.delete(gate);
+      this.note(`The approval of ${gate} by ${approval.by} does not count (APPROVAL_REFUSED): ${refused}.`);
     }
-    const approval = this.approvals.get(gate);
-    if (!approval) return;
-    await this.steps.run(`approval:${gate}`, () => controlActivities(this.queue, `approval ${gate}`).recordApproval({ ref: this.view.ref, approval }));
+  }
+
+  private async awaitApproval(gate: string): Promise<void> {
+    const role = this.gateView(gate)?.role;
+    this.waitingGate = gate;
+    this.notices.push({ event: 'waiting_for_approval', message: `Waiting for the approval "${gate}"${role === undefined ? '' : ` of the role ${role}`}.` });
+    this.changed();
+    await condition(() => this.isApproved(gate));
+    this.waitingGate = null;
+    this.changed();
+  }
+
+  /** What the plan asks of an approval; undefined for a gate without more than its name. */
+  gateView(gate: string): GateView | undefined {
+    return this.admittedView?.life?.gates.find((one) => one.gate === gate);
   }
 
   takeProgress(progress: Progress): void {

@@ -144,4 +144,33 @@ CREATE TABLE IF NOT EXISTS caravan.audit (
   event text NOT NULL,
   body jsonb NOT NULL DEFAULT '{}'
 );
+-- Last entry of each migration's trail. Its row is also the lock that gives the entries their order.
+CREATE TABLE IF NOT EXISTS caravan.audit_head (
+  migration text PRIMARY KEY,
+  seq bigint NOT NULL,
+  hash text NOT NULL
+);
+-- The trail is chained: each entry's hash covers its content and the hash before it (audit-trail.ts computes the same). Nothing in it may change or go.
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = 'caravan.audit'::regclass AND tgname = 'audit_chain') THEN
+    ALTER TABLE caravan.audit ADD COLUMN IF NOT EXISTS seq bigint, ADD COLUMN IF NOT EXISTS prev text, ADD COLUMN IF NOT EXISTS hash text;
+    CREATE UNIQUE INDEX IF NOT EXISTS audit_seq ON caravan.audit (migration, seq);
+    CREATE OR REPLACE FUNCTION caravan.chain_audit() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $f$
+      BEGIN
+        INSERT INTO caravan.audit_head AS h (migration, seq, hash) VALUES (NEW.migration, 1, '') ON CONFLICT (migration) DO UPDATE SET seq = h.seq + 1
+          RETURNING h.seq, h.hash INTO NEW.seq, NEW.prev;
+        NEW.at := clock_timestamp();
+        NEW.hash := encode(sha256(convert_to(concat_ws(E'\\n', NEW.prev, NEW.seq, NEW.migration, to_char(NEW.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+          octet_length(convert_to(NEW.actor, 'UTF8')), NEW.actor, octet_length(convert_to(NEW.event, 'UTF8')), NEW.event, NEW.body::text), 'UTF8')), 'hex');
+        UPDATE caravan.audit_head SET hash = NEW.hash WHERE migration = NEW.migration;
+        RETURN NEW;
+      END $f$;
+    CREATE OR REPLACE FUNCTION caravan.keep_audit() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $f$
+      BEGIN
+        RAISE EXCEPTION 'the audit trail only grows: nothing in it is changed or removed' USING ERRCODE = 'object_not_in_prerequisite_state';
+      END $f$;
+    CREATE TRIGGER audit_chain BEFORE INSERT ON caravan.audit FOR EACH ROW EXECUTE FUNCTION caravan.chain_audit();
+    CREATE TRIGGER audit_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON caravan.audit FOR EACH STATEMENT EXECUTE FUNCTION caravan.keep_audit();
+  END IF;
+END $$;
 `;

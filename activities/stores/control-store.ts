@@ -126,11 +126,16 @@ export async function storeIdentity(client: PoolClient, migration: string, conne
      ON CONFLICT (migration, connection) DO UPDATE SET identity = excluded.identity`, [migration, connection, JSON.stringify(identity)]);
 }
 
+/** `identity`: as the person claimed it, or proved by a signature. */
+export type RecordedApproval = Omit<Approval, 'signature'> & { identity: 'claimed' | 'signed'; at: string };
+
 /** Approvals in the order they were given. */
-export async function readApprovals(control: PostgresSystem, migration: string): Promise<(Approval & { at: string })[]> {
+export async function readApprovals(control: PostgresSystem, migration: string): Promise<RecordedApproval[]> {
   return control.use(async (client) => {
-    const { rows } = await client.query<Approval & { at: string }>(
-      'SELECT gate, approved_by AS by, role, reason, at FROM caravan.approval WHERE migration = $1 ORDER BY at', [migration]);
+    // By way of JSON: a store that no run of this version has seen yet lacks the columns.
+    const { rows } = await client.query<RecordedApproval>(
+      `SELECT gate, approved_by AS by, role, reason, to_jsonb(approval) ->> 'evidence' AS evidence, coalesce(to_jsonb(approval) ->> 'identity', 'claimed') AS identity, at
+       FROM caravan.approval WHERE migration = $1 ORDER BY at`, [migration]);
     return rows;
   });
 }

@@ -19,9 +19,15 @@ export function lifeView(plan: Plan): LifeView | null {
 
 /** Every gate in the order of the plan, then the sign-offs of a plan with a cutover: it is over when the last of them is given. */
 export function gateViews(plan: Plan): GateView[] {
-  const gates = plan.gates.map(({ gate, before, role }): GateView => ({ gate, stage: before, ...(role === undefined ? {} : { role }) }));
+  const gates = plan.gates.map(({ gate, before, role }): GateView => ({ gate, stage: before, ...holders(plan, role) }));
   const signatures = plan.cutover ? plan.sign_off.filter((role) => !gates.some(({ gate }) => gate === role)) : [];
-  return [...gates, ...signatures.map((role): GateView => ({ gate: role, stage: 'finish', role }))];
+  return [...gates, ...signatures.map((role): GateView => ({ gate: role, stage: 'finish', ...holders(plan, role) }))];
+}
+
+function holders(plan: Plan, role: string | undefined): Pick<GateView, 'role' | 'people' | 'signed'> {
+  if (role === undefined) return {};
+  const { people = [], key } = (Object.hasOwn(plan.roles, role) ? plan.roles[role] : undefined) ?? {};
+  return { role, ...(people.length > 0 ? { people } : {}), ...(key === undefined ? {} : { signed: true }) };
 }
 
 function cutoverView({ switch: applications, monitor, legacy }: NonNullable<Plan['cutover']>): CutoverView {

@@ -46,6 +46,7 @@ export function lintPlan(plan: Plan, transforms?: TransformCatalog): Finding[] {
     ...lintSharedTargets(plan),
     ...lintOrder(plan),
     ...lintGates(plan),
+    ...lintRoles(plan),
     ...lintChecks(plan),
     ...lintSecrets(plan, []),
     ...lintReadiness(plan),
@@ -143,6 +144,23 @@ function lintGates(plan: Plan): Finding[] {
   plan.gates.forEach(({ gate }, index) => {
     if (plan.gates.findIndex((other) => other.gate === gate) !== index) findings.push(warn(['gates', index], `\`${gate}\` stands here twice`, 'Take one out'));
   });
+  return findings;
+}
+
+/** Base64 of the SPKI form of an Ed25519 public key. */
+const ED25519_KEY = /^MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=$/;
+
+function lintRoles(plan: Plan): Finding[] {
+  const findings: Finding[] = [];
+  const known = Object.keys(plan.roles);
+  plan.gates.forEach(({ before, role }, index) => {
+    if (before === 'test' && !plan.rehearsal) findings.push(fail(['gates', index, 'before'], 'stands before a rehearsal, and the plan has none', 'Add `rehearsal: {}`, or say `before: production`'));
+    if (before === 'switch' && !plan.cutover) findings.push(fail(['gates', index, 'before'], 'stands before the switch of the applications, and the plan has no `cutover`', 'Add `cutover`, or say `before: production` or `before: finish`'));
+    if (role !== undefined && known.length > 0 && !known.includes(role)) findings.push(warn(['gates', index, 'role'], `\`${role}\` is not among the roles: anyone may claim it`, suggestion(role, known, 'roles')));
+  });
+  for (const [role, { key }] of Object.entries(plan.roles)) {
+    if (key !== undefined && !ED25519_KEY.test(key)) findings.push(fail(['roles', role, 'key'], 'is not an Ed25519 public key', 'Make a pair with `openssl genpkey -algorithm ed25519 -out key.pem` and write here what `openssl pkey -in key.pem -pubout -outform DER | base64` prints'));
+  }
   return findings;
 }
 

@@ -1,4 +1,7 @@
+import { createPrivateKey, sign } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { approvalText } from '../../migration/approval-text';
 import { MigrationError } from '../../migration/errors';
 import { runTaskQueue, UPDATES, type Approval, type PauseRequest, type StepResolution } from '../../migration/protocol';
 import type { Door, MigrationStatus, RunningWorker, TemporalDoor } from '../../workers/door';
@@ -34,7 +37,11 @@ export function registerOperate(program: Command): void {
     .argument('<id>', 'name of the migration')
     .argument('[gate]', 'gate of the plan (default: the one the run waits for)')
     .option('--role <role>', 'in which role')
-    .action((id: string, gate: string | undefined, options: Deciding & { role?: string }) => runSession(options, (session) => approve(session, id, gate, options)));
+    .option('--evidence <text>', 'a link or words that back it')
+    .option('--key <file>', 'sign it with this Ed25519 private key (PEM)')
+    .option('--signature <base64>', 'a signature that was made elsewhere, over what --text prints')
+    .option('--text', 'print what a signature has to sign, and approve nothing')
+    .action((id: string, gate: string | undefined, options: Approving) => runSession(options, (session) => approve(session, id, gate, options)));
 }
 
 function decidingCommand(program: Command, name: string, description: string, examples: string[]): Command {
@@ -60,12 +67,39 @@ async function resume(session: Session, id: string, options: Deciding & Resume):
   });
 }
 
-function approve(session: Session, id: string, gate: string | undefined, options: Deciding & { role?: string }): Promise<number> {
+type Approving = Deciding & { role?: string; evidence?: string; key?: string; signature?: string; text?: boolean };
+
+async function approve(session: Session, id: string, gate: string | undefined, options: Approving): Promise<number> {
+  if (options.key !== undefined && options.signature !== undefined) throw new UsageError('--key signs here, --signature brings a signature: give one of them');
+  if (options.text) {
+    const status = await requireMigration(await session.door(), id);
+    session.print(textOf(status, approvalOf(id, gate, options, status)).trimEnd());
+    return EXIT.complete;
+  }
   return operate(session, id, (status) => {
-    const wanted = gate ?? /^gate (\S+)$/.exec(status.detail ?? '')?.[1];
-    if (!wanted) throw new UsageError(`${id} waits for no approval now. Name the gate to open it beforehand: npx caravan approve ${shellWord(id)} GATE`);
-    return { update: UPDATES.approve, argument: { gate: wanted, by: actorOf(options), role: options.role, reason: options.reason } satisfies Approval };
+    const approval = approvalOf(id, gate, options, status);
+    const signature = options.key === undefined ? options.signature : signed(options.key, textOf(status, approval));
+    return { update: UPDATES.approve, argument: { ...approval, ...(signature === undefined ? {} : { signature }) } satisfies Approval };
   });
+}
+
+function approvalOf(id: string, gate: string | undefined, options: Approving, status: MigrationStatus): Approval {
+  const wanted = gate ?? /^gate (\S+)$/.exec(status.detail ?? '')?.[1];
+  if (!wanted) throw new UsageError(`${id} waits for no approval now. Name the gate to open it beforehand: npx caravan approve ${shellWord(id)} GATE`);
+  const { role, reason, evidence } = options;
+  return { gate: wanted, by: actorOf(options), role, reason, ...(evidence === undefined ? {} : { evidence }) };
+}
+
+function textOf({ migration, planHash }: MigrationStatus, approval: Approval): string {
+  return approvalText(migration, planHash, approval);
+}
+
+function signed(file: string, text: string): string {
+  try {
+    return sign(null, Buffer.from(text), createPrivateKey(readFileSync(file))).toString('base64');
+  } catch (error) {
+    throw new UsageError(`${file} cannot sign: ${(error as Error).message}. It must hold an Ed25519 private key in PEM form, without a passphrase.`);
+  }
 }
 
 function send(session: Session, id: string, update: string, argument: object): Promise<number> {

@@ -1,32 +1,63 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { trailFaults } from '../../migration/audit-trail';
+import type { Door } from '../../workers/door';
+import { evidenceFaults, readEvidence, sealed, type Evidence } from '../report/evidence';
 import { renderReport } from '../report/render';
 import { shapeReport } from '../report/shape';
 import { defineCommand } from './common-options';
-import { EXIT } from './exit-codes';
+import { EXIT, UsageError } from './exit-codes';
 import { requireMigration } from './migration-view';
 import { runSession, type CommonOptions, type Session } from './session';
+import { countOf } from '../terminal/quantities';
 import { showList } from './status';
 
-interface ReportOptions extends CommonOptions { output?: string }
+interface ReportOptions extends CommonOptions { output?: string; verify?: string | true }
 
 /** Adds `report [ID]`. */
 export function registerReport(program: Command): void {
-  defineCommand(program, 'report', 'write what was migrated, quarantined and verified as one HTML page; holds no row values', ['report customer-platform -o report.html', 'report customer-platform --json'])
+  defineCommand(program, 'report', 'write what was migrated, quarantined and verified as one HTML page; holds no row values', [
+    'report customer-platform -o report.html', 'report customer-platform --json', 'report customer-platform --verify report.html',
+  ])
     .argument('[id]', 'name of the migration; without it the migrations are listed')
     .option('-o, --output <file>', 'file to write (default: caravan-report-ID.html)')
-    .action((id: string | undefined, options: ReportOptions) => runSession(options, (session) => (id === undefined ? showList(session) : report(session, id, options))));
+    .option('--verify [file]', 'check the audit trail for entries that were changed, removed or reordered, and a report of it that was written before')
+    .action((id: string | undefined, options: ReportOptions) => runSession(options, (session) => {
+      if (id === undefined) return showList(session);
+      return options.verify === undefined ? report(session, id, options) : verify(session, id, options.verify);
+    }));
 }
 
 async function report(session: Session, id: string, { output, json }: ReportOptions): Promise<number> {
   const door = await session.door();
   await requireMigration(door, id);
-  const view = shapeReport(await door.report(id), new Date());
+  const view = await evidenceOf(door, id);
   session.printJson(view);
   // With --json alone the data is the report; -o asks for the page as well.
   if (json && !output) return EXIT.complete;
   const file = output ?? `caravan-report-${id}.html`;
   writeFileSync(file, renderReport(view));
   session.print(`${session.terminal.color.green(session.terminal.marks.ok)} ${file}`);
+  return EXIT.complete;
+}
+
+async function evidenceOf(door: Door, id: string): Promise<Evidence> {
+  return sealed(shapeReport(await door.report(id), new Date()));
+}
+
+/** Exit code 1 when anything is not as it was written. */
+async function verify(session: Session, id: string, file: string | true): Promise<number> {
+  const door = await session.door();
+  await requireMigration(door, id);
+  const { trail } = await door.report(id);
+  const reported = file === true ? null : readEvidence(readFileSync(file, 'utf8'), file);
+  if (reported && reported.migration !== id) throw new UsageError(`${String(file)} is a report of the migration ${reported.migration}, not of ${id}`);
+  const faults = reported ? evidenceFaults(reported, trail) : trailFaults(trail).map(({ what }) => what);
+  session.printJson({ migration: id, entries: trail.entries.length, unchained: trail.unchained, head: trail.head, faults });
+  const { color, marks } = session.terminal;
+  for (const fault of faults) session.print(`${color.red(marks.bad)} ${fault}`);
+  if (faults.length > 0) return EXIT.unexpected;
+  session.print(`${color.green(marks.ok)} ${countOf(trail.entries.length, 'entry', 'entries')} in the audit trail of ${id}: none changed, removed or reordered${reported ? '; the report is as it was made' : ''}`);
+  if (trail.unchained > 0) session.print(`  ${countOf(trail.unchained, 'older entry', 'older entries')} from before the trail was chained cannot be verified`);
   return EXIT.complete;
 }

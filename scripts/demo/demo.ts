@@ -12,6 +12,7 @@ import { follow, type RunEnd } from '../commands/follow';
 import { interruption } from '../commands/interruption';
 import { displayPath, runSession, type Session } from '../commands/session';
 import { findRun, throughOutages } from '../commands/temporal-calls';
+import { sealed } from '../report/evidence';
 import { renderReport } from '../report/render';
 import { shapeReport } from '../report/shape';
 import { countOf, formatDuration } from '../terminal/quantities';
@@ -101,7 +102,7 @@ async function tellEnd(session: Session, end: RunEnd<MigrationResult>, door: Awa
     '', ...renderDatasetTimes(data, terminal),
   );
   mkdirSync(path.dirname(options.report), { recursive: true });
-  writeFileSync(options.report, renderReport(shapeReport(data, new Date())));
+  writeFileSync(options.report, renderReport(sealed(shapeReport(data, new Date()))));
   session.print('', `${terminal.color.bold('Report')}  ${displayPath(options.report)}`, terminal.color.dim(`The whole demo took ${formatDuration(elapsedMs)}, servers and seeding included.`));
   return end.result.status === 'complete' && !isFailed(end.result) ? EXIT.complete : EXIT.undone;
 }

@@ -4,7 +4,7 @@ import { Eta } from 'eta';
 import { STATUS_WORDS } from '../../migration/dashboard';
 import type { Verdict } from '../../migration/protocol';
 import { formatCount, formatDuration, formatPercent } from '../terminal/quantities';
-import type { ReportView } from './shape';
+import { evidenceElement, type Evidence } from './evidence';
 
 const DECISION_WORDS: Record<string, string> = { retry: 'try again', skip: 'leave out', abort: 'end the run' };
 const VERDICT_WORDS: Record<Verdict, string> = { passed: 'Passed', explained: 'Explained by quarantine', warned: 'Warning', failed: 'Failed' };
@@ -12,9 +12,9 @@ const VERDICT_WORDS: Record<Verdict, string> = { passed: 'Passed', explained: 'E
 const page = readFileSync(path.join(__dirname, 'report.eta'), 'utf8');
 const eta = new Eta({ autoEscape: true, useWith: false, varName: 'it' });
 
-/** One self-contained HTML page: no scripts, nothing loaded from elsewhere, every value escaped. Prints well. */
-export function renderReport(view: ReportView): string {
-  return eta.renderString(page, { view, words });
+/** One self-contained HTML page: no scripts, nothing loaded from elsewhere, every value escaped. Prints well, and carries the evidence it was made from. */
+export function renderReport(view: Evidence): string {
+  return eta.renderString(page, { view, words, evidence: evidenceElement(view) });
 }
 
 /** What the template may use to write numbers and instants. */

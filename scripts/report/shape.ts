@@ -1,5 +1,6 @@
 import { noCounts, type Counts } from '../../migration/accounting';
 import type { CheckOutcome, CompareResult, DatasetProgress, Verdict } from '../../migration/protocol';
+import type { AuditTrail } from '../../migration/audit-trail';
 import type { ReportData } from '../../workers/door';
 
 export interface ReportDatasetView {
@@ -19,12 +20,14 @@ export interface ReportView {
   counts: Counts; openQuarantine: number; waived: number;
   datasets: ReportDatasetView[]; quarantine: ReportQuarantineView[]; checks: ReportCheckView[]; comparisons: ReportCheckView[]; criteria: ReportCriterion[];
   blocked: { step: string; code: string; message: string; since: string }[];
-  approvals: { gate: string; by: string; role: string | null; at: string }[]; signOff: string[];
+  approvals: { gate: string; by: string; role: string | null; reason: string | null; evidence: string | null; identity: 'claimed' | 'signed'; at: string }[]; signOff: string[];
   /** What people decided about blocked steps. */
   decisions: { step: string; action: string; by: string | null; reason: string | null; at: string }[];
   /** Steps the result lacks, because a person left them out. */
   skipped: { step: string; by: string | null; reason: string | null }[];
   events: { at: string; actor: string; event: string }[];
+  /** Every audit entry with the hashes that chain it. */
+  trail: AuditTrail;
   /** Carried objects by kind. */
   carried: { kind: string; count: number }[];
   /** What the target has not got: `waiting` names the datasets that were not finished. */
@@ -54,10 +57,11 @@ export function shapeReport(data: ReportData, generatedAt: Date): ReportView {
     checks: checks.filter((one) => one.kind !== KINDS.rows), comparisons: checks.filter((one) => one.kind === KINDS.rows),
     criteria: judgeCriteria(data, counts, openQuarantine, waived),
     blocked: status.blocked.map(({ step, code, message, since }) => ({ step, code, message, since })),
-    approvals: data.approvals.map((one) => ({ gate: one.gate, by: one.by, role: one.role ?? null, at: one.at })),
+    approvals: data.approvals.map((one) => ({ gate: one.gate, by: one.by, role: one.role ?? null, reason: one.reason ?? null, evidence: one.evidence ?? null, identity: one.identity, at: one.at })),
     decisions: data.decisions.map(({ step, action, by, reason, at }) => ({ step, action, by, reason, at })),
     skipped: data.skipped.map(({ step, by, reason }) => ({ step, by: by ?? null, reason: reason ?? null })),
     signOff: plan.sign_off, carried: carriedKinds(data.objects), notCarried: shapeNotCarried(data),
+    trail: data.trail,
     events: data.audit.slice(-EVENTS_SHOWN).map(({ at, actor, event }) => ({ at, actor, event })),
   };
 }

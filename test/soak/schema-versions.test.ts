@@ -51,7 +51,7 @@ async function carry(source: Client, target: Client): Promise<CreatedTables> {
     return made;
   };
   const made = await inTransaction();
-  for (const kind of ['index', 'unique', 'foreign_key']) for (const { object } of made.deferred) if (object.kind === kind) await rebuild(target, object);
+  for (const kind of ['index', 'unique', 'foreign_key', 'check']) for (const { object } of made.deferred) if (object.kind === kind) await rebuild(target, object);
   expect(made.created).toHaveLength(tables.length);
   expect(await inTransaction()).toMatchObject({ created: [], leftOut: [], existing: { length: tables.length } });
   return made;

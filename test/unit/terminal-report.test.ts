@@ -1,9 +1,18 @@
 import { planSchema } from '../../migration/plan/schema';
+import { entryHash, type AuditEntry } from '../../migration/audit-trail';
+import { evidenceFaults, readEvidence, sealed } from '../../scripts/report/evidence';
 import { renderReport } from '../../scripts/report/render';
 import { shapeReport } from '../../scripts/report/shape';
 import type { ReportData } from '../../workers/door-contract';
 
 const counts = { read: 1000, written: 990, unchanged: 0, quarantined: 10, filtered: 0 };
+const entry = (seq: number, prev: string, event: string): AuditEntry => {
+  const one = { seq, prev, at: `2026-01-01T00:00:0${seq}.000001Z`, actor: 'Ada Lovelace é', event, body: '{"n": 1}', hash: '' };
+  return { ...one, hash: entryHash('shop', one) };
+};
+const first = entry(1, '', 'admitted');
+const second = entry(2, first.hash, 'status');
+const third = entry(3, second.hash, 'closed');
 const evil = '<script>alert(1)</script> & "x"';
 const data: ReportData = {
   status: {
@@ -17,7 +26,7 @@ const data: ReportData = {
   }),
   decisions: [{ at: '2026-01-01T00:05:00.000Z', step: 'copy:users', action: 'retry', by: 'Ada', reason: evil }],
   skipped: [{ step: 'rows:users', by: 'Ada', reason: 'checked by hand' }],
-  approvals: [{ gate: 'go', by: evil, at: '2026-01-01T00:00:00.000Z' }],
+  approvals: [{ gate: 'go', by: evil, identity: 'claimed', at: '2026-01-01T00:00:00.000Z' }],
   checks: [{ stage: 'after', at: '2026-01-01T00:09:00.000Z', outcome: { name: 'totals', kind: 'business_rule', verdict: 'failed', detail: evil } }],
   quarantine: [
     { dataset: 'users', rule: 'format:email', column: 'email', state: 'open', rows: 4 },
@@ -27,6 +36,7 @@ const data: ReportData = {
     { at: '2026-01-01T00:00:00.000Z', actor: 'tester', event: 'admitted', body: { secret: 'never shown' } },
     { at: '2026-01-01T00:00:01.000Z', actor: 'caravan', event: 'schema_created', body: { left_out: [{ dataset: 'users', what: 'access method', name: 'heap2', reason: 'there is none' }] } },
   ],
+  trail: { migration: 'shop', entries: [first, second, third], head: { seq: 3, hash: third.hash }, unchained: 0 },
   objects: [
     { source: 'legacy', kind: 'view', name: 'app.totals', state: 'made', datasets: [], reason: null },
     { source: 'legacy', kind: 'materialized_view', name: 'app.ranking', state: 'waiting', datasets: ['later'], reason: null },
@@ -46,7 +56,7 @@ test('the report counts, judges and times', () => {
 });
 
 test('the page is one self-contained document in which nothing foreign is markup', () => {
-  const page = renderReport(shapeReport(data, new Date('2026-01-02T00:00:00Z')));
+  const page = renderReport(sealed(shapeReport(data, new Date('2026-01-02T00:00:00Z'))));
   expect(page).not.toContain('<script');
   expect(page).toContain('&lt;script&gt;');
   expect(page).not.toMatch(/(?:src|href)=|url\(|@import/);
@@ -63,14 +73,43 @@ test('the page names what the target has not got, and why', () => {
     { kind: 'materialized view', names: ['app.ranking'], reason: 'it waits for the rows of later' },
     { kind: 'trigger', names: ['app.users.loud'], reason: evil },
   ]);
-  const page = renderReport(view);
+  const page = renderReport(sealed(view));
   for (const name of ['app.ranking', 'app.users.loud', 'heap2 (users)']) expect(page).toContain(name);
 });
 
 test('the page says what people decided and what was left out', () => {
-  const page = renderReport(shapeReport(data, new Date('2026-01-02T00:00:00Z')));
+  const page = renderReport(sealed(shapeReport(data, new Date('2026-01-02T00:00:00Z'))));
   expect(page).toMatch(/Left out by a person<\/h2>\s*<div[^>]*><b[^>]*>rows:users<\/b> <span[^>]*>by Ada<\/span><p>checked by hand<\/p>/);
   expect(page).toMatch(/<td>copy:users<\/td><td>try again<\/td><td>Ada<\/td>/);
-  const without = renderReport(shapeReport({ ...data, decisions: [], skipped: [] }, new Date('2026-01-02T00:00:00Z')));
+  const without = renderReport(sealed(shapeReport({ ...data, decisions: [], skipped: [] }, new Date('2026-01-02T00:00:00Z'))));
   expect(without).not.toMatch(/Decisions|Left out by a person/);
+});
+
+describe('a report as evidence', () => {
+  const evidence = sealed(shapeReport(data, new Date('2026-01-02T00:00:00Z')));
+  const { trail } = data;
+
+  test('is read back from the page and from JSON, and stands', () => {
+    expect(readEvidence(renderReport(evidence), 'r.html')).toEqual(JSON.parse(JSON.stringify(evidence)));
+    expect(evidenceFaults(readEvidence(JSON.stringify(evidence), 'r.json'), trail)).toEqual([]);
+    expect(() => readEvidence('<html></html>', 'other.html')).toThrow('other.html is not a report of this version');
+  });
+
+  test.each([
+    ['a figure', { ...evidence, openQuarantine: 0 }, ['the report was changed after it was made: its digest does not fit']],
+    ['an entry', sealed({ ...evidence, trail: { ...trail, entries: [first, { ...second, actor: 'Eve' }, third] } }), ["in the report's audit trail, entry 2 was changed"]],
+    ['an entry and its hash', sealed({ ...evidence, trail: { ...trail, entries: [first, entry(2, first.hash, 'nothing'), third] } }), ["in the report's audit trail, entry 3 does not follow from the one before it"]],
+    ['one removed', sealed({ ...evidence, trail: { ...trail, entries: [first, third] } }), ["in the report's audit trail, entry 2 is missing"]],
+    ['the order', sealed({ ...evidence, trail: { ...trail, entries: [second, first, third] } }), [
+      "in the report's audit trail, entry 1 is missing", "in the report's audit trail, entry 1 stands in the wrong place", "in the report's audit trail, entry 2 is missing",
+    ]],
+    ['the end', sealed({ ...evidence, trail: { ...trail, entries: [first, second] } }), ["in the report's audit trail, the trail ends at entry 2, but was written up to 3"]],
+  ])('changed: %s', (_, changed, faults) => {
+    expect(evidenceFaults(changed, trail)).toEqual(faults);
+  });
+
+  test('a control store that was written anew does not fit an older report', () => {
+    const anew = [first, entry(2, first.hash, 'other'), entry(3, entry(2, first.hash, 'other').hash, 'closed')];
+    expect(evidenceFaults(evidence, { ...trail, entries: anew, head: { seq: 3, hash: anew[2]?.hash ?? '' } })).toEqual(["the control store's audit trail is not the one of the report: its entry 3 is another or is gone"]);
+  });
 });

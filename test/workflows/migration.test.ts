@@ -1,6 +1,6 @@
 import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import { comparison, datasetView, disconnect, play, refused, runView, slowly, type Scenario } from './harness';
+import { comparison, datasetView, disconnect, play, refused, runView, slowly, type Activities, type Scenario } from './harness';
 
 jest.setTimeout(120_000);
 afterAll(disconnect);
@@ -47,6 +47,26 @@ describe('a migration', () => {
       expect((await result()).status).toBe('complete');
       expect(world.named('recordApproval')).toMatchObject([{ approval: { gate: 'go', by: 'ann' } }, { approval: { gate: 'second_wave', by: 'bob' } }]);
       expect(world.named('settleReferences')).toMatchObject([{ datasets: ['users'] }, { datasets: ['orders'] }]);
+    });
+  });
+
+  it('opens a gate for its role only, and not for a signature that does not fit', async () => {
+    const view = runView([users], { gates: ['go'], life: { gates: [{ gate: 'go', stage: 'production', role: 'data_owner', people: ['ann'], signed: true }] } });
+    const activities = (_: unknown, usual: Activities): Partial<Activities> => ({
+      recordApproval: (input) => (input.approval.signature === 'good' ? usual.recordApproval(input) : Promise.resolve({ refused: 'the signature is not one of the role data_owner' })),
+    });
+    await play({ name: 'roles', view, activities }, async ({ handle, until, world, result }) => {
+      const approve = (approval: object) => handle.executeUpdate('approve', { args: [{ gate: 'go', ...approval }] });
+      const refusal = (approval: object) => approve(approval).then(() => 'accepted', (error: { cause?: Error }) => error.cause?.message);
+      expect(await until((now) => now.waitingFor.includes('go'))).toMatchObject({ waitingRole: 'data_owner' });
+      expect(await refusal({ by: 'ann' })).toContain('add "role": "data_owner". It is held by ann.');
+      expect(await refusal({ by: 'ann', role: 'intern' })).toContain('is given by the role "data_owner"');
+      expect(await refusal({ by: 'eve', role: 'data_owner' })).toBe('eve does not hold the role "data_owner". It is held by ann.');
+      await approve({ by: 'ann', role: 'data_owner', signature: 'bad' });
+      expect((await until((now) => now.note !== null && now.waitingFor.includes('go'))).note).toContain('does not count (APPROVAL_REFUSED): the signature is not one of the role data_owner');
+      expect(world.named('openDataset')).toEqual([]);
+      await approve({ by: 'ann', role: 'data_owner', signature: 'good' });
+      expect(await result()).toMatchObject({ status: 'complete' });
     });
   });
 
