@@ -70,7 +70,7 @@ async function ownObjects(sides: DatasetSides) {
 }
 
 /** To the further of the source's state and the column's extreme. A source sequence that may not be read does not count. */
-async function forwardSequences(sides: DatasetSides, held: DatasetFence): Promise<void> {
+export async function forwardSequences(sides: DatasetSides, held: DatasetFence): Promise<void> {
   const { ctx } = sides;
   const states = await sourceSequences(sides);
   const byTarget = states.flatMap((state) => {

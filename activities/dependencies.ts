@@ -16,6 +16,8 @@ export interface ActivityDependencies {
   engineVersion: string;
   owners: OwnerLookup;
   notifiers: Notifiers;
+  /** Webhooks and commands that switch applications, by name. Absent: there are none. */
+  endpoints?: Endpoints;
   staging: StagingSettings;
   /** Whether the namespace knows the search attributes; absent: it does not. */
   searchAttributes?: boolean;
@@ -52,6 +54,16 @@ export interface Notifiers {
   /** @throws MigrationError `NOTIFY_FAILED` (transient). The payload holds no row values. */
   send(target: { webhook?: string; command?: string }, payload: Record<string, unknown>): Promise<void>;
 }
+
+/** What the worker's environment says of webhooks and commands. */
+export interface Endpoints {
+  /** @throws MigrationError `SWITCH_FAILED` that names the missing variable. */
+  webhook(name: string): Endpoint;
+  /** The shell line. @throws MigrationError `SWITCH_FAILED` that names the missing variable. */
+  command(name: string): string;
+}
+/** `variable`: the one that holds the address. The secret is in the one of that name with `_SECRET` behind it. */
+export interface Endpoint { address: string; secret?: string; variable: string }
 
 export interface StagingSettings {
   folder: string;

@@ -10,6 +10,14 @@ import { compareSample } from './compare-sample';
 import { copyGeneration } from './copy-generation';
 import { copySplit } from './copy-split';
 import { createSchema } from './create-schema';
+import { dryRunCutover } from './cutover/dry-run-cutover';
+import { forwardAllSequences } from './cutover/forward-sequences';
+import { openCutover } from './cutover/open-cutover';
+import { lookAtProbes, measureBaseline } from './cutover/probes';
+import { recordStep } from './cutover/record-step';
+import { switchStep } from './cutover/switch-step';
+import { undoStep } from './cutover/undo-step';
+import { allowSide, blockSide, proveWriters } from './cutover/write-steps';
 import type { ActivityDependencies } from './dependencies';
 import { lifeSteps } from './life-steps';
 import { moveBundle } from './move-bundle';
@@ -45,6 +53,17 @@ export function createActivities(deps: ActivityDependencies): Activities {
     closeRun: (input) => closeRun(deps, input),
     notify: (input) => notify(deps, input),
     lifeSteps: (input) => lifeSteps(deps, input),
+    blockWrites: (input) => blockSide(deps, input),
+    allowWrites: (input) => allowSide(deps, input),
+    proveWriters: (input) => proveWriters(deps, input),
+    switchApplication: (input) => switchStep(deps, input),
+    forwardSequences: (input) => forwardAllSequences(deps, input),
+    measureBaseline: (input) => measureBaseline(deps, input),
+    recordStep: (input) => recordStep(deps, input),
+    undoStep: (input) => undoStep(deps, input),
+    openCutover: (input) => openCutover(deps, input),
+    lookAtProbes: (input) => lookAtProbes(deps, input),
+    dryRunCutover: (input) => dryRunCutover(deps, input),
     watchProgress: (input) => watchProgress(deps, input),
     runChecks: (input) => runChecks(deps, input),
     takeInventory: (ref) => takeInventory(deps, ref),

@@ -107,6 +107,11 @@ export function planConnections(plan: Plan): string[] {
     if (check.source_connection) names.add(check.source_connection);
     if (check.target_connection) names.add(check.target_connection);
   }
+  for (const probe of Object.values(plan.probes)) {
+    if (probe.source_connection) names.add(probe.source_connection);
+    if (probe.target_connection) names.add(probe.target_connection);
+  }
+  for (const { sql } of plan.cutover?.switch ?? []) if (sql) names.add(sql.connection);
   if (plan.control) names.add(plan.control);
   return [...names];
 }

@@ -56,4 +56,34 @@ export type RollbackRequest = Omit<RollbackStart, 'migration' | 'activityQueue'>
 export interface LifeActivities {
   /** Ends nothing and changes nothing: what the control store knows of the steps of a migration, oldest first. */
   lifeSteps(input: { ref: RunRef }): Promise<LifeStep[]>;
+  /** Each opens its step with its undo before it does anything, and closes it with its evidence. A repeat goes on with the same epoch. */
+  blockWrites(input: SideInput): Promise<LifeStep>;
+  allowWrites(input: SideInput): Promise<LifeStep>;
+  proveWriters(input: ProofInput): Promise<LifeStep>;
+  switchApplication(input: SwitchInput): Promise<LifeStep>;
+  forwardSequences(input: StepInput): Promise<LifeStep>;
+  measureBaseline(input: StepInput): Promise<LifeStep>;
+  recordStep(input: RecordedStepInput): Promise<LifeStep>;
+  /** Takes a step back by the undo that is on record, proves it, and closes it as undone. */
+  undoStep(input: UndoInput): Promise<LifeStep>;
+  openCutover(input: { ref: RunRef }): Promise<OpenCutover>;
+  lookAtProbes(input: ProbeLookInput): Promise<ProbeLook>;
+  /** Changes nothing: what each step of a cutover would do, and what hinders it. */
+  dryRunCutover(input: { ref: RunRef }): Promise<DryRunStep[]>;
 }
+
+/** One step of one try at a cutover, or a rollback. */
+export interface StepInput { ref: RunRef; attempt: number; step: string }
+export interface SideInput extends StepInput { side: Side }
+export interface ProofInput extends StepInput { refusing: Side[]; accepting: Side[] }
+export interface SwitchInput extends StepInput { application: string; to: Direction }
+export interface RecordedStepInput extends StepInput { evidence: StepEvidence }
+export interface UndoInput { ref: RunRef; id: number }
+/** `unclaimed`: rows that were written on the new side in a try that was undone. */
+export interface OpenCutover { attempt: number; complete: boolean; leftovers: LifeStep[]; unclaimed: number }
+/** `baseline`: the evidence of the step that measured it. */
+export interface ProbeLookInput { ref: RunRef; baseline: StepEvidence }
+/** `failures`: in words; empty when the look was good. Connections of others than Caravan. */
+export interface ProbeLook { failures: string[]; probes: number; slowestMs: number; newConnections: number; legacyConnections: number }
+/** `hinders`: why it could not be done now, in words; null when nothing does. */
+export interface DryRunStep { step: string; would: string; hinders: string | null }

@@ -6,6 +6,7 @@ import type { ActivityDependencies, OwnerLookup, StagingSettings } from '../acti
 import { MigrationError } from '../migration/errors';
 import { version } from '../package.json';
 import { openSystems, type ConnectionBook, type Environment } from './connections';
+import { openEndpoints } from './endpoints';
 import { openNotifiers } from './notifiers';
 import { noOwners } from './owners';
 import { openPlanFolder } from './plan-folder';
@@ -41,6 +42,7 @@ export function buildDependencies(options: DependencyOptions): ActivityDependenc
     engineVersion: version,
     owners: options.owners ?? noOwners,
     notifiers: openNotifiers(env),
+    endpoints: openEndpoints(env),
     staging: stagingOf(options.stagingFolder ?? (env['CARAVAN_STAGING'] || path.join('.caravan', 'staging')), env),
     searchAttributes: options.searchAttributes ?? false,
     log,

@@ -1,5 +1,6 @@
 /** What is wrong or risky in a plan whose shape is right, judged without looking at any system. */
 import { fail, listed, suggestion, warn, type Finding, type PlanPath } from './finding';
+import { fillProbes, lintCutover } from './lint-cutover';
 import { isTabular, lintDataset } from './lint-dataset';
 import { approachNotBuilt, findCycle } from './order';
 import { secretInPlan } from './schema-findings';
@@ -34,7 +35,7 @@ export function fillDefaults(plan: Plan): Plan {
     target_connection: check.target === undefined ? check.target_connection : check.target_connection ?? only(targets),
   }]));
   const checks = { ...plan.checks, integrity: fillChecks(plan.checks.integrity), business_rules: fillChecks(plan.checks.business_rules) };
-  return { ...plan, control: plan.control ?? only(targets), datasets, checks };
+  return { ...plan, control: plan.control ?? only(targets), datasets, checks, probes: fillProbes(plan.probes, only(sources), only(targets)) };
 }
 
 /** Every finding about a plan that went through `fillDefaults`, errors and warnings mixed. */
@@ -48,6 +49,7 @@ export function lintPlan(plan: Plan, transforms?: TransformCatalog): Finding[] {
     ...lintGates(plan),
     ...lintRoles(plan),
     ...lintChecks(plan),
+    ...lintCutover(plan),
     ...lintSecrets(plan, []),
     ...lintReadiness(plan),
   ];

@@ -176,7 +176,7 @@ const switchSchema = z.strictObject({
     to_legacy: z.string().min(1).describe('Statement that points it back.'),
     read_back: z.string().min(1).describe('Query that answers `new` or `legacy`.'),
   }).optional().describe('Switched by SQL.'),
-  webhook: name.optional().describe('Switched by a POST to CARAVAN_WEBHOOK_<NAME>, signed with CARAVAN_WEBHOOK_SECRET_<NAME>; a GET there answers `{"active": "new"}` or `{"active": "legacy"}`.'),
+  webhook: name.optional().describe('Switched by a POST to CARAVAN_WEBHOOK_<NAME>, signed with CARAVAN_WEBHOOK_<NAME>_SECRET; a GET there answers `{"active": "new"}` or `{"active": "legacy"}`.'),
   file: z.strictObject({
     path: z.string().min(1).describe('File on the worker; replaced as a whole.'),
     new: z.string().describe('Content that points to the new side.'),

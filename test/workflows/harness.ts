@@ -9,7 +9,7 @@ import { DefaultLogger, NativeConnection, Runtime, Worker, bundleWorkflowCode, m
 import { noCounts } from '../../migration/accounting';
 import {
   QUERIES, WORKFLOWS,
-  type CheckOutcome, type CompareResult, type ControlActivities, type CopyActivities, type DatasetView, type ErrorCode, type MigrationResult, type RunProgress,
+  type CheckOutcome, type CompareResult, type ControlActivities, type CopyActivities, type DatasetView, type ErrorCode, type LifeStep, type MigrationResult, type RunProgress,
   type RunView, type SegmentRef, type SliceResult,
 } from '../../migration/protocol';
 import { testStack } from '../fixtures/stack';
@@ -75,6 +75,11 @@ function succeeding(world: World): Activities {
   const inventory = { tables: 1, rows: 10, bytes: 10, problems: [] };
   return {
     lifeSteps: () => Promise.resolve([]),
+    blockWrites: stepDone, allowWrites: stepDone, proveWriters: stepDone, switchApplication: stepDone, forwardSequences: stepDone, measureBaseline: stepDone, recordStep: stepDone,
+    undoStep: ({ id }) => stepDone({ attempt: 1, step: `step ${id}` }),
+    openCutover: () => Promise.resolve({ attempt: 1, complete: false, leftovers: [], unclaimed: 0 }),
+    lookAtProbes: () => Promise.resolve({ failures: [], probes: 1, slowestMs: 1, newConnections: 1, legacyConnections: 0 }),
+    dryRunCutover: () => Promise.resolve([]),
     admit: () => Promise.resolve(world.view), readmit: () => Promise.resolve(world.view),
     recordStatus: () => Promise.resolve(), recordApproval: () => Promise.resolve({}), recordDecision: () => Promise.resolve(), closeRun: () => Promise.resolve(), notify: () => Promise.resolve(),
     async watchProgress({ seen, maxWaitMs }) {
@@ -112,6 +117,11 @@ function succeeding(world: World): Activities {
     compareSample: ({ dataset }) => Promise.resolve(outcome('sample', 'sample', dataset)),
     compareRows: ({ dataset }) => Promise.resolve(comparison(dataset)),
   };
+}
+
+function stepDone({ attempt, step }: { attempt: number; step: string }): Promise<LifeStep> {
+  const at = new Date().toISOString();
+  return Promise.resolve({ id: 1, attempt, step, state: 'done', epoch: 1, undo: { do: 'none' }, evidence: { what: step }, openedAt: at, closedAt: at });
 }
 
 export function comparison(dataset: string, more: Partial<CompareResult> = {}): CompareResult {

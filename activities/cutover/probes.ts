@@ -1,0 +1,89 @@
+import type { LifeStep, ProbeLook, ProbeLookInput, Side, StepEvidence, StepInput } from '../../migration/protocol';
+import { isMigrationError } from '../../migration/errors';
+import type { Plan } from '../../migration/plan/schema';
+import { readRows } from '../connectors/postgres/catalog';
+import { embedded } from '../connectors/postgres/sql';
+import { asPostgres, type PostgresSystem } from '../connectors/postgres/system';
+import type { ActivityDependencies } from '../dependencies';
+import { whileAlive } from '../reconciliation/liveness';
+import { loadRun } from '../run-context';
+import { performStep } from './life-step';
+import { sideTables } from './side-tables';
+
+const BASELINE_RUNS = 3;
+const PROBE_LIMIT = '30s';
+/** What a network and a busy machine may add to a query of a millisecond. */
+const GRACE_MS = 25;
+const MEASURE = 'ms of ';
+
+/** Times the plan's probes on the old side, before anything is blocked: the best of three runs each. A probe that fails there has no baseline. */
+export function measureBaseline(deps: ActivityDependencies, input: StepInput): Promise<LifeStep> {
+  return performStep(deps, input, { do: 'none' }, async ({ plan, signal }) => {
+    const measures: Record<string, number> = {};
+    const failed: string[] = [];
+    for (const [name, probe] of Object.entries(plan.probes)) {
+      if (probe.source === undefined || probe.source_connection === undefined) continue;
+      const system = asPostgres(deps.systems.open(probe.source_connection));
+      const times: number[] = [];
+      for (let run = 0; run < BASELINE_RUNS; run++) {
+        signal.throwIfAborted();
+        const outcome = await timed(system, probe.source);
+        if (typeof outcome === 'number') times.push(outcome);
+        else failed.push(`${name}: ${outcome.problem}`);
+      }
+      if (times.length > 0) measures[`${MEASURE}${name}`] = Math.min(...times);
+    }
+    const count = Object.keys(measures).length;
+    const evidence: StepEvidence = { what: `${count} of ${Object.keys(plan.probes).length} probes timed on the old side.${failed.length > 0 ? ` Without a baseline: ${[...new Set(failed)].join('; ')}.` : ''}`, ...measures };
+    return { ...evidence, connections: await connections(deps, plan, 'source') };
+  });
+}
+
+/** One look at the new side: every probe once, and how many sessions work on each side. Changes nothing. */
+export function lookAtProbes(deps: ActivityDependencies, { ref, baseline }: ProbeLookInput): Promise<ProbeLook> {
+  return whileAlive(async () => {
+    const { plan } = await loadRun(deps, ref);
+    const slowerBy = plan.cutover?.monitor?.slower_by ?? 0.5;
+    const look: ProbeLook = { failures: [], probes: 0, slowestMs: 0, newConnections: 0, legacyConnections: 0 };
+    for (const [name, probe] of Object.entries(plan.probes)) {
+      if (probe.target_connection === undefined) continue;
+      const outcome = await timed(asPostgres(deps.systems.open(probe.target_connection)), probe.target);
+      look.probes += 1;
+      if (typeof outcome !== 'number') {
+        look.failures.push(`${name}: ${outcome.problem}`);
+        continue;
+      }
+      look.slowestMs = Math.max(look.slowestMs, outcome);
+      const before = baseline[`${MEASURE}${name}`];
+      if (typeof before === 'number' && outcome > before * (1 + slowerBy) + GRACE_MS) look.failures.push(`${name}: ${outcome} ms, where the old side took ${before} ms`);
+    }
+    look.newConnections = await connections(deps, plan, 'target');
+    look.legacyConnections = await connections(deps, plan, 'source');
+    return look;
+  });
+}
+
+/** Milliseconds, or what went wrong without a value. */
+async function timed(system: PostgresSystem, sql: string): Promise<number | { problem: string }> {
+  try {
+    return await system.transaction(async (client) => {
+      await client.query(`SET LOCAL statement_timeout = '${PROBE_LIMIT}'`);
+      const started = performance.now();
+      await client.query(embedded(sql));
+      return Math.round((performance.now() - started) * 10) / 10;
+    }, 'BEGIN TRANSACTION READ ONLY');
+  } catch (error) {
+    if (isMigrationError(error)) return { problem: error.message };
+    throw error;
+  }
+}
+
+/** Sessions of others on the databases of a side. */
+async function connections(deps: ActivityDependencies, plan: Plan, side: Side): Promise<number> {
+  let count = 0;
+  for (const { system } of await sideTables(deps, plan, side)) {
+    const [found] = await system.use((client) => readRows<{ count: number }>(client, `SELECT count(*)::int AS count FROM pg_catalog.pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND application_name <> 'caravan'`));
+    count += found?.count ?? 0;
+  }
+  return count;
+}
