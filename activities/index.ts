@@ -24,6 +24,7 @@ import { moveBundle } from './move-bundle';
 import { notify } from './notify';
 import { openDataset } from './open-dataset';
 import { planWork } from './plan-work';
+import { preparationActivities } from './preparation';
 import { readBatch } from './read-batch';
 import { recordApproval } from './record-approval';
 import { recordDecision } from './record-decision';
@@ -64,6 +65,7 @@ export function createActivities(deps: ActivityDependencies): Activities {
     openCutover: (input) => openCutover(deps, input),
     lookAtProbes: (input) => lookAtProbes(deps, input),
     dryRunCutover: (input) => dryRunCutover(deps, input),
+    ...preparationActivities(deps),
     watchProgress: (input) => watchProgress(deps, input),
     runChecks: (input) => runChecks(deps, input),
     takeInventory: (ref) => takeInventory(deps, ref),

@@ -4,8 +4,10 @@
  */
 import type { Counts } from './accounting';
 import type { LifeActivities, LifeView } from './life';
+import type { PreparationActivities } from './preparation/activities';
 
 export type * from './life';
+export type * from './preparation/activities';
 
 export const TASK_QUEUE = 'caravan';
 export const COPY_TASK_QUEUE = 'caravan-copy';
@@ -307,7 +309,7 @@ export interface RunProgress {
  * The activities, by the names they are registered under. Each is one file in `activities/`.
  * All but admit, readmit, planWork, isServed, recordStatus, recordApproval, recordDecision, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
  */
-export interface ControlActivities extends LifeActivities {
+export interface ControlActivities extends LifeActivities, PreparationActivities {
   admit(input: AdmitInput): Promise<RunView>;
   /** The view of the plan as it was amended, under the lease that the run holds. */
   readmit(input: { ref: RunRef }): Promise<RunView>;

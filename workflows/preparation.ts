@@ -16,6 +16,10 @@ export async function preparation(input: RunInput): Promise<PreparationResult> {
   const inventory = await steps.run('inventory', async () => withoutErrors(await work('inventory').takeInventory(input.ref), 'OBJECT_MISSING'));
   await steps.run('schema analysis', async () => withoutErrors(await work('schema analysis').analyzeSchema(input.ref), 'MAPPING_INVALID'));
   const schema = await steps.run('schema', () => work('target schema').createSchema(input.ref));
+  if (input.view.life) {
+    const assessed = await steps.run('findings', () => work('findings').assessPreparation({ ref: input.ref }), { skippable: true });
+    if (assessed.state === 'skipped') skipped.push('findings');
+  }
   let checks: CheckOutcome[] = [];
   const checked = await steps.run('checks before', async () => {
     const result = await work('checks before').runChecks({ ref: input.ref, when: 'before' });

@@ -126,6 +126,41 @@ CREATE TABLE IF NOT EXISTS caravan.dataset_shape (
   PRIMARY KEY (migration, dataset)
 );
 
+-- What the preparation found, by part (migration/preparation/findings.ts). A later preparation replaces a part as a whole.
+CREATE TABLE IF NOT EXISTS caravan.preparation (
+  migration text NOT NULL,
+  part text NOT NULL,
+  body jsonb NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (migration, part)
+);
+
+-- Backups by side and connection, newest last. Where one lies, what it holds, and whether it was restored and compared.
+CREATE TABLE IF NOT EXISTS caravan.backup (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  lease bigint NOT NULL,
+  side text NOT NULL CHECK (side IN ('source', 'target')),
+  connection text NOT NULL,
+  state text NOT NULL CHECK (state IN ('taken', 'verified', 'failed', 'removed')),
+  evidence jsonb NOT NULL,
+  taken_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  verified_at timestamptz
+);
+
+-- Test migrations, and the word of a person that one is not needed. schema_digest: the source's columns and keys as the rehearsal met them.
+CREATE TABLE IF NOT EXISTS caravan.rehearsal (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  migration text NOT NULL,
+  lease bigint NOT NULL,
+  plan_hash text NOT NULL,
+  schema_digest text NOT NULL,
+  state text NOT NULL CHECK (state IN ('open', 'passed', 'failed', 'waived')),
+  evidence jsonb NOT NULL DEFAULT '{}',
+  opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  closed_at timestamptz
+);
+
 CREATE TABLE IF NOT EXISTS caravan.check_result (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   migration text NOT NULL,

@@ -10,7 +10,7 @@ import { noCounts } from '../../migration/accounting';
 import {
   QUERIES, WORKFLOWS,
   type CheckOutcome, type CompareResult, type ControlActivities, type CopyActivities, type DatasetView, type ErrorCode, type LifeStep, type MigrationResult, type RunProgress,
-  type RunView, type SegmentRef, type SliceResult,
+  type PreparationActivities, type RunView, type SegmentRef, type SliceResult,
 } from '../../migration/protocol';
 import { testStack } from '../fixtures/stack';
 
@@ -67,6 +67,11 @@ export function runView(datasets: DatasetView[], more: Partial<RunView> = {}, se
   };
 }
 
+/** Preparation and rehearsal as they go when all is well. */
+const preparing: PreparationActivities = {
+  assessPreparation: () => Promise.resolve({ datasets: 1, personalData: 0, forecastMs: 1_000, lowMs: 500, highMs: 2_000, problems: [] }),
+};
+
 /** Activities that succeed; each call is noted in the world. */
 function succeeding(world: World): Activities {
   const outcome = (name: string, kind: CheckOutcome['kind'], dataset?: string): CheckOutcome => ({ name, kind, verdict: 'passed', detail: '', dataset });
@@ -80,6 +85,7 @@ function succeeding(world: World): Activities {
     openCutover: () => Promise.resolve({ attempt: 1, complete: false, leftovers: [], unclaimed: 0 }),
     lookAtProbes: () => Promise.resolve({ failures: [], probes: 1, slowestMs: 1, newConnections: 1, legacyConnections: 0 }),
     dryRunCutover: () => Promise.resolve([]),
+    ...preparing,
     admit: () => Promise.resolve(world.view), readmit: () => Promise.resolve(world.view),
     recordStatus: () => Promise.resolve(), recordApproval: () => Promise.resolve({}), recordDecision: () => Promise.resolve(), closeRun: () => Promise.resolve(), notify: () => Promise.resolve(),
     async watchProgress({ seen, maxWaitMs }) {

@@ -25,12 +25,12 @@ interface FoundIndex {
   constraintComment: string | null;
   clustered: boolean;
   statistics: { position: number; target: number }[] | null;
-  /** Foreign keys that lean on it. */
-  referencedBy: string[];
+  /** Foreign keys that lean on it, by oid. A partitioned one counts with its parts. */
+  referencedBy: number[];
 }
 
 interface FoundForeignKey {
-  name: string; schema: string; table: string; definition: string; comment: string | null; refSchema: string; refTable: string;
+  oid: number; name: string; schema: string; table: string; definition: string; comment: string | null; refSchema: string; refTable: string;
   /** The root of a partition, else the table itself. */
   root: TableName; refRoot: TableName;
 }
@@ -43,23 +43,36 @@ interface FoundForeignKey {
  */
 export function dropForLoad(client: ClientBase, table: TableName, options: DropOptions): Promise<DroppedObject[]> {
   return withEmptySearchPath(client, async () => {
-    const foreignKeys: FoundForeignKey[] = [];
-    for (const key of await readForeignKeys(client, table)) if (await mayDrop(client, table, key, options)) foreignKeys.push(key);
+    const { foreignKeys, indexes } = await droppable(client, table, options);
     for (const key of foreignKeys) await client.query(`ALTER TABLE ${qualified({ schema: key.schema, name: key.table })} DROP CONSTRAINT ${quoteIdent(key.name)}`);
-    const dropped = foreignKeys.map(droppedForeignKey);
-    for (const index of await readIndexes(client, table)) {
-      if (!isCandidate(index, options.arbiter)) continue;
+    for (const index of indexes) {
       await client.query(index.constraint === null
         ? `DROP INDEX ${qualified({ schema: table.schema, name: index.name })}`
         : `ALTER TABLE ${qualified(table)} DROP CONSTRAINT ${quoteIdent(index.constraint)}`);
-      dropped.push(droppedIndex(table, index));
     }
-    return dropped;
+    return [...foreignKeys.map(droppedForeignKey), ...indexes.map((index) => droppedIndex(table, index))];
   });
 }
 
-function isCandidate(index: FoundIndex, arbiter: string[] | undefined): boolean {
-  if (index.referencedBy.length > 0) return false;
+/** What `dropForLoad` would drop, and nothing is. */
+export function foreseeDrop(client: ClientBase, table: TableName, options: DropOptions): Promise<DroppedObject[]> {
+  return withEmptySearchPath(client, async () => {
+    const { foreignKeys, indexes } = await droppable(client, table, options);
+    return [...foreignKeys.map(droppedForeignKey), ...indexes.map((index) => droppedIndex(table, index))];
+  });
+}
+
+async function droppable(client: ClientBase, table: TableName, options: DropOptions): Promise<{ foreignKeys: FoundForeignKey[]; indexes: FoundIndex[] }> {
+  const foreignKeys: FoundForeignKey[] = [];
+  for (const key of await readForeignKeys(client, table)) if (await mayDrop(client, table, key, options)) foreignKeys.push(key);
+  const gone = foreignKeys.map(({ oid }) => oid);
+  const indexes = (await readIndexes(client, table)).filter((index) => isCandidate(index, gone, options.arbiter));
+  return { foreignKeys, indexes };
+}
+
+/** `gone`: foreign keys that no index has to stay for. */
+function isCandidate(index: FoundIndex, gone: readonly number[], arbiter: string[] | undefined): boolean {
+  if (index.referencedBy.some((key) => !gone.includes(key))) return false;
   if (index.constraint !== null && index.constraintKind !== 'u') return false;
   return !(index.unique && arbiter !== undefined && sameSet(index.columns, arbiter));
 }
@@ -117,7 +130,7 @@ function readForeignKeys(client: ClientBase, table: TableName): Promise<FoundFor
     `WITH own AS (SELECT t.oid FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace WHERE tn.nspname = $1 AND t.relname = $2
        UNION SELECT p.relid FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace CROSS JOIN pg_catalog.pg_partition_tree(t.oid) p
          WHERE tn.nspname = $1 AND t.relname = $2 AND t.relkind = 'p')
-     SELECT f.conname AS name, n.nspname AS schema, c.relname AS "table", pg_catalog.pg_get_constraintdef(f.oid) AS definition,
+     SELECT f.oid::int8 AS oid, f.conname AS name, n.nspname AS schema, c.relname AS "table", pg_catalog.pg_get_constraintdef(f.oid) AS definition,
        pg_catalog.obj_description(f.oid, 'pg_constraint') AS comment, rn.nspname AS "refSchema", r.relname AS "refTable",
        ${ROOT('c')} AS root, ${ROOT('r')} AS "refRoot"
      FROM pg_catalog.pg_constraint f
@@ -147,7 +160,7 @@ function readIndexes(client: ClientBase, table: TableName): Promise<FoundIndex[]
        pg_catalog.obj_description(x.oid, 'pg_class') AS comment, pg_catalog.obj_description(u.oid, 'pg_constraint') AS "constraintComment",
        (SELECT json_agg(json_build_object('position', s.attnum, 'target', s.attstattarget) ORDER BY s.attnum)
           FROM pg_catalog.pg_attribute s WHERE s.attrelid = x.oid AND s.attstattarget >= 0) AS statistics,
-       (SELECT coalesce(json_agg(f.conname), '[]'::json) FROM pg_catalog.pg_constraint f WHERE f.contype = 'f' AND f.conindid = x.oid) AS "referencedBy"
+       (SELECT coalesce(json_agg(CASE WHEN f.conparentid = 0 THEN f.oid::int8 ELSE f.conparentid::int8 END), '[]'::json) FROM pg_catalog.pg_constraint f WHERE f.contype = 'f' AND f.conindid = x.oid) AS "referencedBy"
      FROM pg_catalog.pg_index i
      JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = x.relam
      JOIN pg_catalog.pg_class t ON t.oid = i.indrelid AND t.relkind = 'r' AND NOT t.relispartition

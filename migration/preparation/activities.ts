@@ -1,0 +1,10 @@
+/** What preparation and rehearsal ask of the activities. These shapes outlive a deploy like those of protocol.ts, which exports them, too. */
+import type { Problem, RunRef } from '../protocol';
+
+/** What the preparation found, in short; the control store has all of it. Milliseconds: forecast of the whole move with its margin. */
+export interface AssessedPreparation { datasets: number; personalData: number; forecastMs: number; lowMs: number; highMs: number; problems: Problem[] }
+
+export interface PreparationActivities {
+  /** Takes stock of all that a person should know before rows move; changes nothing. */
+  assessPreparation(input: { ref: RunRef }): Promise<AssessedPreparation>;
+}
