@@ -256,7 +256,8 @@ export interface CompareResult { dataset: string; compared: number; missing: num
 export interface StepOverrides { batchSize?: number; checkpointInterval?: number; parallelWorkers?: number; repair?: boolean }
 /** What a person decides about a blocked step. Without `step`, the only blocked step is meant. */
 export interface StepResolution { action: 'retry' | 'skip' | 'abort'; step?: string; by?: string; reason?: string; overrides?: StepOverrides }
-export interface BlockedStep { step: string; occurrence: number; workflowId: string; code: ErrorCode; kind: ErrorKind; message: string; remedies: string[]; dataset?: string; since: string; skippable: boolean }
+/** `named`: a skip needs a name and a reason. */
+export interface BlockedStep { step: string; occurrence: number; workflowId: string; code: ErrorCode; kind: ErrorKind; message: string; remedies: string[]; dataset?: string; since: string; skippable: boolean; named?: boolean }
 export interface StepDecision extends StepResolution { step: string; occurrence: number }
 /** A child tells its root that its block is gone; without `step`, all blocks of that workflow are. */
 export interface StepResolved { workflowId: string; step?: string; occurrence?: number }

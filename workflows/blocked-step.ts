@@ -10,6 +10,8 @@ export type StepOutcome<T> = { state: 'done'; value: T } | { state: 'skipped' };
 export interface StepOptions {
   /** The migration is still sound without this step, at a person's word. */
   skippable?: boolean;
+  /** Only a named person with a reason may skip it. */
+  named?: boolean;
   dataset?: string;
   /** The work itself hears of a pause and stops. All other work runs to its end first, and the root is told what it waits for. */
   heedsPause?: () => boolean;
@@ -108,7 +110,7 @@ export class Steps {
     log.warn('blocked', { step, code: reason.code });
     await this.listener.blocked({
       step, occurrence, workflowId, code: reason.code, kind: reason.kind, message: reason.message, remedies: remediesFor(reason.code),
-      dataset: options.dataset, since: new Date().toISOString(), skippable: options.skippable ?? false,
+      dataset: options.dataset, since: new Date().toISOString(), skippable: options.skippable ?? false, ...(options.named ? { named: true } : {}),
     });
     try {
       await condition(() => this.decisions.get(step)?.occurrence === occurrence);

@@ -19,6 +19,11 @@ export async function preparation(input: RunInput): Promise<PreparationResult> {
   if (input.view.life) {
     const assessed = await steps.run('findings', () => work('findings').assessPreparation({ ref: input.ref }), { skippable: true });
     if (assessed.state === 'skipped') skipped.push('findings');
+    // Before a row moves, and behind the schema: the tables that the plan makes are part of it.
+    if (input.view.life.backup) {
+      const saved = await steps.run('backup', () => work('backup').backUp({ ref: input.ref }), { skippable: true, named: true });
+      if (saved.state === 'skipped') skipped.push('backup');
+    }
   }
   let checks: CheckOutcome[] = [];
   const checked = await steps.run('checks before', async () => {

@@ -30,6 +30,7 @@ const REMEDIES: Partial<Record<ErrorCode, string[]>> = {
     'Against very large rows, smaller batches: `--set batch_size=1000`, or `overrides: {"batchSize": 1000}`.',
   ],
   QUEUE_UNSERVED: ['Start a worker for this queue (`npx caravan worker`) or more of them, then retry.'],
+  BACKUP_FAILED: ['Remove the cause (room in the backup folder, the tool\'s own log), then retry: what is proved already stays.', 'Or skip, with your name and a reason: production then opens without this backup, on the record.'],
   STAGING_FAILED: ['Make sure that the staging folder exists, has space and is reached by both sides, then retry.'],
 };
 

@@ -15,6 +15,7 @@ export function chooseStep(blocked: BlockedStep[], resolution: StepResolution | 
   const step = resolution.step === undefined ? blocked[0] : blocked.find((candidate) => candidate.step === resolution.step);
   if (!step) return `The step "${resolution.step ?? ''}" is not blocked. Blocked: ${names}.`;
   if (resolution.action === 'skip' && !step.skippable) return `The step "${step.step}" cannot be skipped: choose retry or abort.`;
+  if (resolution.action === 'skip' && step.named && !(resolution.by?.trim() && resolution.reason?.trim())) return `The step "${step.step}" is skipped by a named person with a reason only: give "by" and "reason".`;
   return step;
 }
 

@@ -70,6 +70,7 @@ export function runView(datasets: DatasetView[], more: Partial<RunView> = {}, se
 /** Preparation and rehearsal as they go when all is well. */
 const preparing: PreparationActivities = {
   assessPreparation: () => Promise.resolve({ datasets: 1, personalData: 0, forecastMs: 1_000, lowMs: 500, highMs: 2_000, problems: [] }),
+  backUp: () => Promise.resolve({ backups: 2, rows: 20, bytes: 200, left: [] }),
 };
 
 /** Activities that succeed; each call is noted in the world. */
