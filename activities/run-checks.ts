@@ -4,6 +4,7 @@ import { runSettings } from '../migration/plan/order';
 import type { CheckPlan } from '../migration/plan/schema';
 import type { CheckOutcome, ChecksResult, RunRef, Verdict } from '../migration/protocol';
 import { asPostgres } from './connectors/postgres/system';
+import { compareObjects } from './compare-objects';
 import { answerOf, type Answer } from './check-query';
 import { compareAnswers, isZero, sameAnswer, shown } from './check-answer';
 import type { ActivityDependencies } from './dependencies';
@@ -22,7 +23,7 @@ type Side = 'source' | 'target';
 
 /**
  * Runs the plan's integrity checks and business rules, in read-only transactions with a time limit. `before` asks the source alone and keeps its answers
- * as the baseline; `after` asks the target for integrity, and both sides for business rules. Outcomes are stored before it returns.
+ * as the baseline; `after` asks the target for integrity, both sides for business rules, and whether the target has all indexes, constraints and sequences. Outcomes are stored before it returns.
  * @throws MigrationError `SQL_INVALID`, `OBJECT_MISSING`, `PRIVILEGE_MISSING` naming the check and side, and those of `loadRun`.
  */
 export async function runChecks(deps: ActivityDependencies, input: { ref: RunRef; when: 'before' | 'after' }): Promise<ChecksResult> {
@@ -72,6 +73,7 @@ async function checkAfter(session: Session): Promise<Judged[]> {
     const target = await ask(session, name, check, 'target');
     if (source && target) outcomes.push({ name, kind: 'business_rule', ...(await judgeRule(session, check, source, target)) });
   }
+  for (const system of targetsOf(session.deps, run.plan).values()) outcomes.push(...(await compareObjects(system, run.ref.migration)));
   return outcomes;
 }
 

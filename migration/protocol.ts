@@ -246,7 +246,7 @@ export interface SettledReferences { movedToQuarantine: number; foreignKeysBuilt
 /** `code` is set where the problem is known under a code of its own, such as a system that cannot be reached. */
 export interface Problem { severity: 'error' | 'warning'; place: string; message: string; remedy?: string; code?: ErrorCode }
 export interface InventorySummary { tables: number; rows: number; bytes: number; problems: Problem[] }
-export interface CheckOutcome { name: string; kind: 'count' | 'integrity' | 'business_rule' | 'sample' | 'rows'; side?: 'source' | 'target'; verdict: Verdict; detail: string; dataset?: string }
+export interface CheckOutcome { name: string; kind: 'count' | 'integrity' | 'business_rule' | 'sample' | 'rows' | 'objects' | 'performance'; side?: 'source' | 'target'; verdict: Verdict; detail: string; dataset?: string }
 /** `explained`: the sides differ, and open quarantine explains all of it. */
 export type Verdict = 'passed' | 'explained' | 'warned' | 'failed';
 export interface ChecksResult { outcomes: CheckOutcome[]; failed: number }

@@ -124,6 +124,8 @@ export interface ReportData {
 export interface QuarantineSelection { migration: string; dataset?: string; rule?: string; ids?: string[]; state?: 'open' | 'replayed' | 'waived' | 'gone'; limit?: number }
 /** Content is masked. */
 export interface QuarantinedRow { id: string; dataset: string; reasons: Reason[]; state: string; key: string[] | null; columns: string[]; content: (string | null)[]; createdAt: string; decidedBy: string | null; decidedReason: string | null }
+/** One row that differs. `kind`: seen from the target. `key`: masked. `columns`: where it differs. */
+export interface DifferentRow { id: string; dataset: string; kind: 'missing' | 'extra' | 'different' | 'unreadable'; key: string[] | null; columns: string[] }
 export interface ReplayAnswer { replayed: number; stillRefused: number; gone: number }
 
 export interface TemporalDoor { client: Client; address: string; namespace: string; uiUrl: string | null; workflowLink(workflowId: string): string | null }
@@ -155,6 +157,8 @@ export interface Door {
   status(migration?: string): Promise<StatusAnswer>;
   /** @throws MigrationError `PLAN_NOT_FOUND` when no control store knows the migration. */
   report(migration: string): Promise<ReportData>;
+  /** Rows in which the last comparisons found the sides to differ; keys are masked. */
+  differences(selection: { migration: string; dataset?: string; limit: number }): Promise<DifferentRow[]>;
   quarantineList(selection: QuarantineSelection): Promise<QuarantinedRow[]>;
   quarantineReplay(selection: QuarantineSelection, by: string): Promise<ReplayAnswer>;
   /** Answers how many rows were waived. */

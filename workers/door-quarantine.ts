@@ -1,14 +1,24 @@
 import type { ActivityDependencies } from '../activities/dependencies';
 import { listQuarantine, replayQuarantine, waiveQuarantine, type QuarantineRequest } from '../activities/quarantine';
+import { listDifferences } from '../activities/list-differences';
+import type { RunRef } from '../migration/protocol';
 import { findMigration } from '../activities/status-reading';
-import type { QuarantinedRow, QuarantineSelection, ReplayAnswer } from './door-contract';
+import type { DifferentRow, QuarantinedRow, QuarantineSelection, ReplayAnswer } from './door-contract';
 
 const LIMIT = 100;
 
-/** The rows meant, in the migration's latest admission. */
-async function requestOf(deps: ActivityDependencies, { migration, dataset, rule, ids }: QuarantineSelection): Promise<QuarantineRequest> {
+/** The migration's latest admission. */
+async function latestRef(deps: ActivityDependencies, migration: string): Promise<RunRef> {
   const { row, control } = await findMigration(deps, migration);
-  return { ref: { migration, planHash: row.plan_hash, control: control.config.name, lease: row.lease }, dataset, rule, ids };
+  return { migration, planHash: row.plan_hash, control: control.config.name, lease: row.lease };
+}
+
+async function requestOf(deps: ActivityDependencies, { migration, dataset, rule, ids }: QuarantineSelection): Promise<QuarantineRequest> {
+  return { ref: await latestRef(deps, migration), dataset, rule, ids };
+}
+
+export async function listDifferent(deps: ActivityDependencies, { migration, dataset, limit }: { migration: string; dataset?: string; limit: number }): Promise<DifferentRow[]> {
+  return listDifferences(deps, { ref: await latestRef(deps, migration), dataset, limit });
 }
 
 export async function listQuarantined(deps: ActivityDependencies, selection: QuarantineSelection): Promise<QuarantinedRow[]> {

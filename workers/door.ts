@@ -20,7 +20,7 @@ import type { Plan } from '../migration/plan/schema';
 import { readConnections, type ConnectionBook } from './connections';
 import { buildDependencies } from './dependencies';
 import type { ConnectionInventory, Door, DoorOptions, LoadedPlan, RunningWorker, TemporalDoor, WorkerRequest } from './door-contract';
-import { listQuarantined, replayQuarantined, waiveQuarantined } from './door-quarantine';
+import { listDifferent, listQuarantined, replayQuarantined, waiveQuarantined } from './door-quarantine';
 import { ownersOf } from './owners';
 import { registerSearchAttributes } from './search-attributes';
 import { createLog, installTelemetry } from './telemetry';
@@ -135,6 +135,7 @@ class OpenDoor implements Door {
 
   amend(plan: Plan, request: Parameters<Door['amend']>[1]) { return amendPlan(this.deps, plan, request); }
 
+  differences(...request: Parameters<Door['differences']>) { return listDifferent(this.deps, ...request); }
   quarantineList(...request: Parameters<Door['quarantineList']>) { return listQuarantined(this.deps, ...request); }
   quarantineReplay(...request: Parameters<Door['quarantineReplay']>) { return replayQuarantined(this.deps, ...request); }
   quarantineWaive(...request: Parameters<Door['quarantineWaive']>) { return waiveQuarantined(this.deps, ...request); }

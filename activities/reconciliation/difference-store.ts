@@ -27,6 +27,8 @@ export const DIFFERENCES_KEPT_MAX = 10_000;
 const INSTALL_LOCK = 7_202_613;
 
 export type DifferenceKind = 'missing' | 'extra' | 'different' | 'unreadable';
+/** `id`: of its row in `caravan.difference`. */
+export interface FoundDifference extends StoredDifference { id: string }
 export interface StoredDifference { kind: DifferenceKind; sourceKey: KeyText | null; targetKey: (string | null)[] | null; columns: string[] }
 
 /** Collects keys while a comparison runs, up to the cap. */
@@ -73,10 +75,10 @@ function arrayOf(field: string): string {
 }
 
 /** Differences of the last comparison, oldest first; keys unmasked: mask them before showing. */
-export async function readDifferences(client: ClientBase, migration: string, dataset: string, limit: number): Promise<StoredDifference[]> {
+export async function readDifferences(client: ClientBase, migration: string, dataset: string, limit: number): Promise<FoundDifference[]> {
   const { rows: there } = await client.query(`SELECT 1 WHERE to_regclass('caravan.difference') IS NOT NULL`);
   if (there.length === 0) return [];
-  const { rows } = await client.query<{ kind: DifferenceKind; source_key: string[] | null; target_key: string[] | null; columns: string[] }>(
-    'SELECT kind, source_key, target_key, columns FROM caravan.difference WHERE migration = $1 AND dataset = $2 ORDER BY id LIMIT $3', [migration, dataset, limit]);
-  return rows.map((row) => ({ kind: row.kind, sourceKey: fromStore(row.source_key), targetKey: fromStore(row.target_key), columns: row.columns }));
+  const { rows } = await client.query<{ id: string; kind: DifferenceKind; source_key: string[] | null; target_key: string[] | null; columns: string[] }>(
+    'SELECT id::text AS id, kind, source_key, target_key, columns FROM caravan.difference WHERE migration = $1 AND dataset = $2 ORDER BY id LIMIT $3', [migration, dataset, limit]);
+  return rows.map((row) => ({ id: row.id, kind: row.kind, sourceKey: fromStore(row.source_key), targetKey: fromStore(row.target_key), columns: row.columns }));
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { Reason } from '../../migration/batch';
 import type { KeyText } from '../../migration/split';
@@ -13,6 +14,18 @@ import type { Digest, RowDigester } from './row-digest';
 import { decodeRow, keyTextOf, targetFrom, type DatasetSides } from './dataset-sides';
 import type { ExpectedRow, FoundRow } from './difference-finder';
 import type { Value } from '../../migration/value';
+
+/** Lets at most `perSecond` rows a second through, averaged since its start; never ahead by more than one chunk. */
+function paced(perSecond: number | undefined, signal: AbortSignal): (rows: number) => Promise<void> {
+  const start = Date.now();
+  let seen = 0;
+  return async (rows) => {
+    seen += rows;
+    const ahead = perSecond === undefined ? 0 : (seen / perSecond) * 1000 - (Date.now() - start);
+    if (ahead > 1) await sleep(ahead, undefined, { signal }).catch(() => undefined);
+    signal.throwIfAborted();
+  };
+}
 
 const LIMITS = { rowsMax: 2_000, bytesMax: 4 * 1024 * 1024 };
 
@@ -49,7 +62,9 @@ export type SourceRow =
  * `tail` narrows the SELECT (its table is called caravan_source).
  */
 export async function* readExpected(client: Client, sides: DatasetSides, digester: RowDigester, absences: AbsenceTaker, signal: AbortSignal, tail = ''): AsyncGenerator<SourceRow[]> {
+  const pace = paced(sides.ctx.plan.checks.max_speed, signal);
   for await (const chunk of copyText(sides.ctx.source, client, await sourceCopy(client, sides, tail), LIMITS, signal)) {
+    await pace(chunk.rowCount);
     const answer: SourceRow[] = [];
     const values: Value[][] = [];
     const contents: (string | null)[][] = [];
@@ -136,7 +151,9 @@ export type TargetRow =
 export async function* readFound(client: Client, sides: DatasetSides, digester: RowDigester, signal: AbortSignal, where = ''): AsyncGenerator<TargetRow[]> {
   await nameWithSchemas(client, sides.targetColumns);
   const sql = `COPY (SELECT ${selectList(sides.targetColumns)} FROM ${await targetFrom(client, sides)} ${where}) TO STDOUT`;
+  const pace = paced(sides.ctx.plan.checks.max_speed, signal);
   for await (const chunk of copyText(sides.ctx.target, client, sql, LIMITS, signal)) {
+    await pace(chunk.rowCount);
     const answer: TargetRow[] = [];
     for (let at = 0; at < chunk.rowCount; at += 1) {
       try {

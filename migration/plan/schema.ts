@@ -105,6 +105,7 @@ const checksSchema = z
     }).prefault({}).describe('Random rows compared column by column.'),
     rows: z.boolean().default(true).describe('Compare every row of both sides by hash.'),
     repair: z.boolean().default(false).describe('Repair the differences that the row comparison finds.'),
+    max_speed: rate.optional().describe('Rows that a comparison may read from each side, per time: less load on systems in use. Default: as fast as they give them.'),
   })
   .describe('What is proved before and after.');
 

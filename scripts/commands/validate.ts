@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
-import { WORKFLOWS, type BlockedStep, type StepResolution, type ValidationResult, type ValidationStart, type Verdict } from '../../migration/protocol';
+import { WORKFLOWS, type BlockedStep, type CompareResult, type StepResolution, type ValidationResult, type ValidationStart, type Verdict } from '../../migration/protocol';
+import { countOf } from '../terminal/quantities';
 import { renderProof } from '../terminal/summary';
+import { renderTable } from '../terminal/table';
 import { defineCommand } from './common-options';
 import { EXIT, UsageError } from './exit-codes';
 import { follow } from './follow';
@@ -10,14 +12,21 @@ import { openRun } from './run-session';
 import { actorOf, runSession, shellWord, type CommonOptions, type Session } from './session';
 import { renderWaysOn } from './ways-on';
 
-interface ValidateOptions extends CommonOptions { repair?: boolean }
+interface ValidateOptions extends CommonOptions { repair?: boolean; dryRun?: boolean }
+
+/** Rows that differ which are shown; the target has them all, up to 10,000 of each dataset. */
+const DIFFERENCES_SHOWN = 20;
 
 /** Adds `validate ID`. */
 export function registerValidate(program: Command): void {
-  defineCommand(program, 'validate', 'compare both sides again: counts, samples, every row, the checks of the plan', ['validate customer-platform', 'validate customer-platform --repair'])
+  defineCommand(program, 'validate', 'compare both sides again: counts, samples, every row, the checks of the plan', ['validate customer-platform', 'validate customer-platform --repair --dry-run', 'validate customer-platform --repair'])
     .argument('<id>', 'name of the migration')
     .option('--repair', 'repair exactly the rows that differ')
-    .action((id: string, options: ValidateOptions) => runSession(options, (session) => validate(session, id, options.repair === true)));
+    .option('--dry-run', 'with --repair: say what a repair would do, and change nothing')
+    .action((id: string, options: ValidateOptions) => runSession(options, (session) => {
+      if (options.dryRun && !options.repair) throw new UsageError('--dry-run goes with --repair; without it nothing is changed anyway');
+      return validate(session, id, options.repair === true && !options.dryRun);
+    }));
 }
 
 /** A comparison that fails is a finding here, not a reason to stop: all are collected, then told. */
@@ -57,8 +66,22 @@ async function validate(session: Session, id: string, repair: boolean): Promise<
   const failed = [...checks, ...comparisons].some((one: { verdict: Verdict }) => one.verdict === 'failed');
   const exitCode = failed ? EXIT.blocked : EXIT.complete;
   session.tell('', ...renderProof(checks, comparisons, session.terminal));
-  if (failed && !repair) session.tell('', `The sides differ. To repair exactly these rows: npx caravan validate ${shellWord(id)} --repair`);
+  if (failed && !repair) session.tell('', ...(await toldDifferences(session, id, comparisons)));
   if (!failed) session.tell('', `${color.green(marks.ok)} ${id} is valid`);
   session.printJson({ migration: id, ...end.result, exitCode });
   return exitCode;
+}
+
+/** Which rows differ and what a repair would do about them. Keys are masked. */
+async function toldDifferences(session: Session, id: string, comparisons: CompareResult[]): Promise<string[]> {
+  const count = (kind: 'missing' | 'extra' | 'different') => comparisons.reduce((sum, one) => sum + one[kind], 0);
+  const [insert, remove, update] = [count('missing'), count('extra'), count('different')];
+  if (insert + remove + update === 0) return [];
+  const door = await session.door();
+  const rows = await door.differences({ migration: id, limit: DIFFERENCES_SHOWN });
+  const cells = rows.map((row) => [row.id, row.dataset, row.kind, row.key?.join(', ') ?? '-', row.columns.join(', ')]);
+  return [
+    ...renderTable(['row', 'dataset', 'in the target', 'key (masked)', 'columns'].map((title) => ({ title })), cells, session.terminal.color.dim),
+    '', `A repair would insert ${countOf(insert, 'row')}, update ${countOf(update, 'row')} and delete ${countOf(remove, 'row')} in the target: npx caravan validate ${shellWord(id)} --repair`,
+  ];
 }

@@ -36,7 +36,7 @@ export interface ReportView {
 
 const EVENTS_SHOWN = 60;
 const WHEN: Record<string, string> = { before: 'before the move', after: 'after the move', counts: 'after the move', sample: 'after the move', rows: 'after the move' };
-const KINDS: Record<CheckOutcome['kind'], string> = { count: 'Row counts', integrity: 'Integrity', business_rule: 'Business rule', sample: 'Sample', rows: 'Every row' };
+const KINDS: Record<CheckOutcome['kind'], string> = { count: 'Row counts', integrity: 'Integrity', business_rule: 'Business rule', sample: 'Sample', rows: 'Every row', objects: 'Indexes, constraints, sequences', performance: 'Performance' };
 
 /** Turns what the stores hold into what the page shows. Pure. */
 export function shapeReport(data: ReportData, generatedAt: Date): ReportView {

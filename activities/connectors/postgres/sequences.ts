@@ -76,6 +76,19 @@ export async function advanceSequences(client: ClientBase, table: TableName, sou
   return advanced;
 }
 
+/** Sequences of `table` that would hand out a number which their column has already. One that is exhausted at its bound is not: it says so itself. */
+export async function sequencesBehind(client: ClientBase, table: TableName): Promise<string[]> {
+  const behind: string[] = [];
+  for (const own of await readSequences(client, table)) {
+    const upward = BigInt(own.increment) > 0n;
+    const extreme = own.numeric ? await extremeOf(client, table, own.column, upward ? 'max' : 'min') : null;
+    if (extreme === null || !/^-?\d+$/.test(extreme)) continue;
+    const least = clamp(position(extreme, true), BigInt(own.minimum), BigInt(own.maximum));
+    if (further(least, position(own.lastValue, own.isCalled), upward)) behind.push(`${own.schema}.${own.sequence}`);
+  }
+  return behind;
+}
+
 /** State of one sequence by name; null when there is none. */
 export async function readSequence(client: ClientBase, sequence: string): Promise<{ lastValue: string; isCalled: boolean; increment: string; start: string; cycle: boolean } | null> {
   const [settings] = await readRows<{ increment: string; start: string; cycle: boolean }>(
