@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg';
-import { findArbiter, keyText } from '../connectors/postgres/merge';
+import { findArbiter, keyText, rowImage } from '../connectors/postgres/merge';
 import { qualified, quoteIdent, quoteLiteral } from '../connectors/postgres/sql';
 import type { Value } from '../../migration/value';
 import { valueToText } from '../connectors/postgres/values-codec';
@@ -73,7 +73,7 @@ export async function journalImage(client: ClientBase, sides: DatasetSides, key:
   const { schema, table } = sides.ctx.targetTable;
   const typed = keyNames(sides).map((name, part) => `t.${quoteIdent(name)} IS NOT DISTINCT FROM ($3::text[])[${part + 1}]::${sides.targetColumns[sides.targetKey?.[part] ?? -1]?.type ?? 'text'}`).join(' AND ');
   await client.query(
-    `WITH locked AS MATERIALIZED (SELECT ${keyText(keyNames(sides), 't')} AS key, to_jsonb(t) AS image FROM ${qualified({ schema, name: table })} t WHERE ${typed} FOR UPDATE)
+    `WITH locked AS MATERIALIZED (SELECT ${keyText(keyNames(sides), 't')} AS key, ${rowImage('t')} AS image FROM ${qualified({ schema, name: table })} t WHERE ${typed} FOR UPDATE)
      INSERT INTO caravan.before_image (migration, dataset, target_key, image) SELECT $1, $2, key, image FROM locked
      ON CONFLICT (migration, dataset, target_key) DO NOTHING`,
     [sides.ctx.ref.migration, sides.ctx.name, key]);

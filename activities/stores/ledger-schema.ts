@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS caravan.dataset (
   generation int NOT NULL,
   epoch bigint NOT NULL DEFAULT 0,
   fence bigint NOT NULL DEFAULT 0,
-  state text NOT NULL CHECK (state IN ('open', 'copied', 'closed')),
+  state text NOT NULL CHECK (state IN ('open', 'copied', 'closed', 'undone')),
   keyed boolean NOT NULL,
   source_key text[],
   base text NOT NULL CHECK (base IN ('empty', 'foreign')),
@@ -36,6 +36,14 @@ CREATE TABLE IF NOT EXISTS caravan.dataset (
 DO $$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'caravan.dataset'::regclass AND attname = 'amendment') THEN
     ALTER TABLE caravan.dataset ADD COLUMN amendment bigint NOT NULL DEFAULT 0;
+  END IF;
+END $$;
+
+-- Of a dataset that was rolled back: when, and what became of its rows. undo_purged_at: its before-images are gone for good.
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'caravan.dataset'::regclass AND attname = 'undone') THEN
+    ALTER TABLE caravan.dataset ADD COLUMN undone jsonb, ADD COLUMN undone_at timestamptz, ADD COLUMN undo_purged_at timestamptz,
+      DROP CONSTRAINT IF EXISTS dataset_state_check, ADD CONSTRAINT dataset_state_check CHECK (state IN ('open', 'copied', 'closed', 'undone'));
   END IF;
 END $$;
 
@@ -177,7 +185,7 @@ DO $$ BEGIN
   END IF;
 END $$;
 
--- Before-images of rows that a merge updated; the first image of a key wins.
+-- Before-images of rows that a merge updated, as the server writes a whole row in text (a JSON string; of earlier versions a JSON object). The first image of a key wins.
 CREATE TABLE IF NOT EXISTS caravan.before_image (
   migration text NOT NULL,
   dataset text NOT NULL,

@@ -14,7 +14,7 @@ export interface SplitId { migration: string; dataset: string; generation: numbe
 export interface DatasetRow {
   generation: number;
   epoch: string;
-  state: 'open' | 'copied' | 'closed';
+  state: 'open' | 'copied' | 'closed' | 'undone';
   keyed: boolean;
   sourceKey: string[] | null;
   base: 'empty' | 'foreign';

@@ -124,7 +124,7 @@ async function updateRows(client: ClientBase, id: SplitId, merge: MergeTarget, c
   const differs = differsFrom(others);
   const { rows: [locked] } = await client.query<{ changing: string }>(
     `WITH locked AS MATERIALIZED (
-       SELECT ${keyText(key, 't')} AS k, to_jsonb(t) AS image
+       SELECT ${keyText(key, 't')} AS k, ${rowImage('t')} AS image
        FROM ${merge.rows} t JOIN caravan_stage s ON ${sameKey(merge)} WHERE ${differs} FOR UPDATE OF t),
      journalled AS (
        INSERT INTO caravan.before_image (migration, dataset, target_key, image) SELECT $1, $2, k, image FROM locked
@@ -194,6 +194,11 @@ async function takeRepeated(client: ClientBase, id: SplitId, merge: MergeTarget)
         [id.migration, id.dataset])
     : { rows: [] };
   return [...within, ...before].map((row) => Number(row.position) - first).sort((a, b) => a - b);
+}
+
+/** A whole row as an undo puts it back: its text, which every type reads as it was. As JSON by column, some would not come back alike (json, -0, bounds of arrays). */
+export function rowImage(from: string): string {
+  return `to_jsonb((${from}.*)::text)`;
 }
 
 /** How the ledger spells a key: the server's cast of each column to text. */
