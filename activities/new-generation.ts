@@ -29,7 +29,7 @@ export interface NewGeneration {
 }
 
 /**
- * Starts a dataset again after an amendment of the plan: its rows, its quarantine and its ledger entries go, and the next generation begins, in one
+ * Starts a dataset again after an amendment of the plan, or after a rollback: its rows, its quarantine and its ledger entries go, and the next generation begins, in one
  * fenced transaction. Whoever still copies, closes or repairs the former one finds its fence, epoch and generation gone at the next commit.
  * A repeat, or a second worker, finds the generation begun.
  * @throws MigrationError `PLAN_CHANGED` when the table holds rows of others, or the plan names another table; `SYSTEM_BUSY` (transient).
@@ -40,16 +40,16 @@ export async function beginAgain(context: DatasetContext, next: NewGeneration): 
   const held = await takeDatasetFence(target, ref.migration, name);
   return underFence(target, held, async (client) => {
     const former = await requireRow(client, context);
-    if (former.amendment >= next.amendment) return former;
+    if (former.amendment >= next.amendment && former.state !== 'undone') return former;
     await client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
-    await assertOurs(client, context, former, table);
-    const ours = former.base === 'empty';
-    if (ours) await takeRestored(client, ref.migration, table);
+    await assertSameTable(client, context, table);
+    const ours = former.state === 'undone' ? await keptRows(client, context) : await allOurs(client, context, former, table);
+    if (ours || (former.state === 'undone' && await isEmpty(client, table))) await takeRestored(client, ref.migration, table);
     const base = await next.prepare(client, table, ours);
     for (const part of RECORDS) await client.query(`DELETE FROM caravan.${part} WHERE migration = $1 AND dataset = $2`, [ref.migration, name]);
     const generation = former.generation + 1;
     await client.query(
-      `UPDATE caravan.dataset SET generation = $3, epoch = epoch + 1, state = 'open', keyed = $4, source_key = $5, plan_hash = $6, mapping_digest = $7, engine_version = $8,
+      `UPDATE caravan.dataset SET generation = $3, epoch = epoch + 1, state = 'open', undone = NULL, undone_at = NULL, undo_purged_at = NULL, keyed = $4, source_key = $5, plan_hash = $6, mapping_digest = $7, engine_version = $8,
          rows_estimate = $9, amendment = $10, base = $11, opened_at = clock_timestamp(), closed_at = NULL
        WHERE migration = $1 AND dataset = $2`,
       [ref.migration, name, generation, next.keyed, next.sourceKey, ref.planHash, next.mappingDigest, next.engineVersion, next.rowsEstimate, next.amendment, base]);
@@ -64,10 +64,29 @@ async function requireRow(client: ClientBase, { ref, name }: DatasetContext): Pr
   return row;
 }
 
-/** Rows are removed only where all of them are this migration's: the table was empty at the start, and nobody has added any since. */
-async function assertOurs(client: ClientBase, { ref, name }: DatasetContext, former: DatasetRow, table: TableName): Promise<void> {
+/** After a rollback that left the rows where they were, they are still this migration's; after one that removed them, what is there is somebody else's. */
+async function keptRows(client: ClientBase, { ref, name }: DatasetContext): Promise<boolean> {
+  const { rows } = await client.query<{ kept: boolean }>(`SELECT coalesce(undone ->> 'rows' = 'kept' AND base = 'empty', false) AS kept FROM caravan.dataset WHERE migration = $1 AND dataset = $2`, [ref.migration, name]);
+  return rows[0]?.kept === true;
+}
+
+async function isEmpty(client: ClientBase, table: TableName): Promise<boolean> {
+  const { rows } = await client.query<{ filled: boolean }>(`SELECT EXISTS (SELECT FROM ${await ownRowsOf(client, table)}) AS filled`);
+  return rows[0]?.filled !== true;
+}
+
+async function allOurs(client: ClientBase, context: DatasetContext, former: DatasetRow, table: TableName): Promise<boolean> {
+  await assertOurs(client, context, former, table);
+  return former.base === 'empty';
+}
+
+async function assertSameTable(client: ClientBase, { ref, name }: DatasetContext, table: TableName): Promise<void> {
   const { rows: [stored] } = await client.query<TableName>('SELECT target_schema AS schema, target_table AS name FROM caravan.dataset WHERE migration = $1 AND dataset = $2', [ref.migration, name]);
   if (stored && !sameTable(stored, table)) throw new MigrationError('PLAN_CHANGED', `datasets.${name}.target: its rows are in ${qualified(stored)}. Give the dataset another name to copy it into ${qualified(table)}.`);
+}
+
+/** Rows are removed only where all of them are this migration's: the table was empty at the start, and nobody has added any since. */
+async function assertOurs(client: ClientBase, { ref, name }: DatasetContext, former: DatasetRow, table: TableName): Promise<void> {
   const id = { migration: ref.migration, dataset: name, generation: former.generation };
   const counts = await datasetCounts(client, id);
   if (former.base !== 'empty') {

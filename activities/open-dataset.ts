@@ -52,7 +52,7 @@ export async function openDataset(deps: ActivityDependencies, input: DatasetRef)
 
 /** The dataset as the ledger should know it: as it stands, in a new generation where the plan was amended since, or entered for the first time. */
 async function openedRow(deps: ActivityDependencies, context: DatasetContext, mapping: DatasetMapping, known: DatasetRow | null, amendment: number): Promise<DatasetRow> {
-  if (known && known.amendment >= amendment) {
+  if (known && known.amendment >= amendment && known.state !== 'undone') {
     assertSame(deps, context, mapping, known);
     return known;
   }

@@ -63,7 +63,8 @@ export async function ledgerStates(deps: Pick<ActivityDependencies, 'systems'>, 
     await asPostgres(deps.systems.open(connection)).use(async (client) => {
       if (!(await hasTable(client, 'dataset'))) return;
       const { rows } = await client.query<{ dataset: string } & Omit<LedgerState, 'rows'> & { rows: string }>(
-        `SELECT d.dataset, d.state, d.base, s.rows::text AS rows, (d.state <> 'open' OR s.commits > 0) AS begun
+        `SELECT d.dataset, CASE d.state WHEN 'undone' THEN 'open' ELSE d.state END AS state, d.base, CASE d.state WHEN 'undone' THEN 0 ELSE s.rows END::text AS rows,
+           d.state <> 'undone' AND (d.state <> 'open' OR s.commits > 0) AS begun
          FROM caravan.dataset d
          CROSS JOIN LATERAL (
            SELECT coalesce(sum(read_rows), 0) AS rows, coalesce(sum(commit_no), 0) AS commits FROM caravan.split

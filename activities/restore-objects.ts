@@ -19,7 +19,7 @@ const LEFT_TOLD_MAX = 200;
 
 /** One target table of the plan, and how far the ledger says its dataset is; null: the ledger does not know it. */
 interface LoadedTable { name: string; connection: string; target: PostgresSystem; table: TableName; state: LedgerState | null }
-type LedgerState = 'open' | 'copied' | 'closed';
+type LedgerState = 'open' | 'copied' | 'closed' | 'undone';
 
 /**
  * For datasets that stay as they are (a run that was aborted or cancelled, a dataset that a person skipped): gives the target back what the load took away.

@@ -16,7 +16,7 @@ const LOCK_TIMEOUT_MS = 30_000;
 
 /**
  * Before a copy that was left goes on: takes away again what `restoreObjects` gave back, with the definitions of the first time. Triggers would fire, and
- * foreign keys refuse rows whose parents come later. Nothing happens for a dataset that is closed or merges into rows of others. Fenced; repeatable.
+ * foreign keys refuse rows whose parents come later. Nothing happens for a dataset that is closed, was rolled back, or merges into rows of others. Fenced; repeatable.
  * @throws MigrationError `FENCED`, `SYSTEM_BUSY` (transient) when the table is in use.
  */
 export function takeAgain(deps: ActivityDependencies, input: DatasetRef): Promise<void> {
@@ -37,7 +37,7 @@ export function takeAgain(deps: ActivityDependencies, input: DatasetRef): Promis
 async function restoredOf(client: ClientBase, { ref, name, targetTable }: DatasetContext): Promise<{ row: DatasetRow | null; objects: StoredObject[] }> {
   if (!(await hasTable(client, 'dropped_object'))) return { row: null, objects: [] };
   const row = await loadDatasetRow(client, ref.migration, name);
-  if (row && (row.state === 'closed' || row.base !== 'empty')) return { row, objects: [] };
+  if (row && (row.state === 'closed' || row.state === 'undone' || row.base !== 'empty')) return { row, objects: [] };
   const table: TableName = { schema: targetTable.schema, name: targetTable.table };
   const objects: StoredObject[] = [];
   for (const stored of await readDropped(client, ref.migration, ORDER, table)) {

@@ -49,6 +49,11 @@ export type ConflictPolicy = 'keep_new' | 'restore_old' | 'stop';
  * `confirm`: must be the migration's name; without it the workflow shows its forecast and waits for the update `approve` of the gate `rollback`.
  */
 export interface RollbackStart { migration: string; tier: RollbackTier; datasets?: string[]; dependents?: boolean; policy?: ConflictPolicy; by?: string; reason?: string; confirm?: string; activityQueue?: string }
+/**
+ * What became of one dataset: `nothing`: it was never opened. `judged`: looked at, nothing taken back yet. `removed`, `restored`: rows that went, rows of
+ * others that are what they were. `conflicts`: listed in `caravan.rollback_conflict`; `exported`: writes of the new side in `caravan.exported_row`.
+ */
+export interface UndoneDataset { dataset: string; state: 'nothing' | 'judged' | 'undone'; removed: number; restored: number; conflicts: number; exported: number }
 /** What a person sends to a running migration as the update `rollback`. */
 export type RollbackRequest = Omit<RollbackStart, 'migration' | 'activityQueue'>;
 

@@ -16,7 +16,7 @@ export function requireClosed(ctx: DatasetContext): Promise<void> {
 export async function assertClosed(client: ClientBase, { ref, name }: Pick<DatasetContext, 'ref' | 'name'>): Promise<void> {
   const state = await stateOf(client, ref.migration, name);
   if (state === 'closed') return;
-  const found = state === null ? 'was never copied' : state === 'open' ? 'is copied in part only' : 'is copied, but its indexes and counts are not finished';
+  const found = state === null ? 'was never copied' : state === 'undone' ? 'was rolled back' : state === 'open' ? 'is copied in part only' : 'is copied, but its indexes and counts are not finished';
   throw new MigrationError('CHECK_FAILED', `dataset ${name} ${found}, so its two sides cannot be compared. Copy it to its end first: start the migration again, or leave the dataset out.`, { dataset: name, state: state ?? 'unknown' });
 }
 

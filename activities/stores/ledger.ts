@@ -142,6 +142,13 @@ async function terminateHolder(client: ClientBase, id: SplitId): Promise<void> {
   );
 }
 
+/** Ends every session that writes a split of this dataset right now, as the ledger recorded them. What they had begun is rolled back. */
+export async function endCopies(client: ClientBase, migration: string, dataset: string): Promise<void> {
+  await client.query(
+    `SELECT pg_catalog.pg_terminate_backend(a.pid) FROM caravan.split s JOIN pg_catalog.pg_stat_activity a ON a.pid = s.holder_pid AND a.backend_start = s.holder_started
+     WHERE s.migration = $1 AND s.dataset = $2 AND a.pid <> pg_backend_pid()`, [migration, dataset]);
+}
+
 /**
  * First statement of every commit: locks the split for this holder, only if fence, commit number, generation and epoch are all current.
  * @throws MigrationError `FENCED` otherwise: nothing may be written then.

@@ -23,7 +23,7 @@ export interface LedgerLook {
 }
 
 interface LedgerRow {
-  dataset: string; state: 'open' | 'copied' | 'closed'; total: string; open_seconds: number;
+  dataset: string; state: 'open' | 'copied' | 'closed' | 'undone'; total: string; open_seconds: number;
   read: string; written: string; unchanged: string; quarantined: string; filtered: string;
 }
 interface TargetLook { rows: LedgerRow[]; open: number; waived: number; recentRows: number; recentSeconds: number }
@@ -49,7 +49,7 @@ export async function lookAtLedgers(targets: ReadonlyMap<string, PostgresSystem>
 }
 
 function datasetProgress(name: string, row: LedgerRow | undefined, estimate: number): DatasetProgress {
-  if (!row) return { dataset: name, state: 'waiting', total: estimate, counts: noCounts() };
+  if (!row || row.state === 'undone') return { dataset: name, state: 'waiting', total: row ? Number(row.total) : estimate, counts: noCounts() };
   const counts: Counts = { read: Number(row.read), written: Number(row.written), unchanged: Number(row.unchanged), quarantined: Number(row.quarantined), filtered: Number(row.filtered) };
   const state = row.state === 'open' ? 'copying' : row.state === 'copied' ? 'finishing' : 'done';
   // Estimates end where the truth is known.
