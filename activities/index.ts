@@ -13,7 +13,7 @@ import { createSchema } from './create-schema';
 import { dryRunCutover } from './cutover/dry-run-cutover';
 import { forwardAllSequences } from './cutover/forward-sequences';
 import { openCutover } from './cutover/open-cutover';
-import { lookAtProbes, measureBaseline } from './cutover/probes';
+import { measureBaseline, watchProbes } from './cutover/probes';
 import { recordStep } from './cutover/record-step';
 import { switchStep } from './cutover/switch-step';
 import { undoStep } from './cutover/undo-step';
@@ -63,7 +63,7 @@ export function createActivities(deps: ActivityDependencies): Activities {
     recordStep: (input) => recordStep(deps, input),
     undoStep: (input) => undoStep(deps, input),
     openCutover: (input) => openCutover(deps, input),
-    lookAtProbes: (input) => lookAtProbes(deps, input),
+    watchProbes: (input) => watchProbes(deps, input),
     dryRunCutover: (input) => dryRunCutover(deps, input),
     ...preparationActivities(deps),
     watchProgress: (input) => watchProgress(deps, input),

@@ -1,5 +1,5 @@
 /** The steps of a cutover: their names, and what the control store's list of them means. Pure. */
-import type { LifeStep } from './protocol';
+import type { LifeStep, LifeView } from './protocol';
 
 /** Names outlive a deploy: a run that starts again reads those of the one before. */
 export const CUTOVER_STEPS = {
@@ -17,6 +17,7 @@ export const CUTOVER_STEPS = {
   monitor: 'monitoring',
   legacy: 'secure legacy',
   newRows: 'rows written on the new side',
+  newRowsGivenUp: 'rows on the new side given up',
 } as const;
 
 /** The last step of a cutover that came to its end. */
@@ -32,8 +33,8 @@ export function openUndo(steps: readonly LifeStep[]): LifeStep[] {
 
 /** Rows that were written on the new side in a try that was undone, and that nobody has decided about. */
 export function unclaimedRows(steps: readonly LifeStep[]): number {
-  const last = [...steps].reverse().find(({ step }) => step === CUTOVER_STEPS.newRows);
-  return last?.state === 'done' && typeof last.evidence?.['rows'] === 'number' ? last.evidence['rows'] : 0;
+  const last = [...steps].reverse().find(({ step }) => step === CUTOVER_STEPS.newRows || step === CUTOVER_STEPS.newRowsGivenUp);
+  return last?.step === CUTOVER_STEPS.newRows && last.state === 'done' && typeof last.evidence?.['rows'] === 'number' ? last.evidence['rows'] : 0;
 }
 
 /** How a step is taken back, for people. */
@@ -44,4 +45,18 @@ export function undoWords({ undo }: LifeStep): string {
     case 'block_writes': return `block writes on the ${undo.side}`;
     case 'switch_application': return `switch ${undo.application} to ${undo.to === 'new' ? 'the new side' : 'legacy'}`;
   }
+}
+
+/** When a cutover is undone by itself, as far as its steps tell; undefined once the target is proved open, and where nothing limits it. */
+export function undoneBy(steps: readonly LifeStep[], { downtimeToleranceMs, window }: Pick<LifeView, 'downtimeToleranceMs' | 'window'>): string | undefined {
+  const last = steps.at(-1);
+  if (!last) return undefined;
+  const own = steps.filter(({ attempt }) => attempt === last.attempt);
+  if (own.some(({ step, state }) => state === 'undone' || (step === CUTOVER_STEPS.proveOpen && state === 'done'))) return undefined;
+  const blocked = own.find(({ step }) => step === CUTOVER_STEPS.blockSource);
+  const limits = [
+    ...(blocked && downtimeToleranceMs !== undefined ? [Date.parse(blocked.openedAt) + downtimeToleranceMs] : []),
+    ...(window?.abortBy === undefined ? [] : [Date.parse(window.abortBy)]),
+  ];
+  return limits.length > 0 ? new Date(Math.min(...limits)).toISOString() : undefined;
 }

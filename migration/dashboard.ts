@@ -1,4 +1,5 @@
 /** The progress dashboard, as text for a terminal and as Markdown for the *Current details* of the Temporal UI. Pure. */
+import { cutoverMarkdown, cutoverText } from './cutover-board';
 import { activeFirst, datasetCount, doneCount } from './progress';
 import { SEARCH_ATTRIBUTES, type AlertState, type BlockedStep, type DatasetProgress, type Progress, type RunProgress, type RunStatus } from './protocol';
 
@@ -16,6 +17,8 @@ export const STATUS_WORDS: Record<RunStatus, string> = {
 /** The dashboard, the datasets, what is blocked and what to do: plain text, lines without trailing blanks. */
 export function dashboardText(state: RunProgress): string {
   const parts = [dashboardBlock(state)];
+  const cutover = cutoverText(state);
+  if (cutover) parts.push(cutover);
   const table = datasetTable(state);
   if (table) parts.push(table);
   const alerts = activeAlerts(state.progress);
@@ -35,6 +38,8 @@ export function dashboardMarkdown(state: RunProgress): string {
   }
   if (state.status === 'paused') parts.push(`### ${isPausing(state) ? 'Pausing' : 'Paused'}\n${state.note ? `${plain(state.note)} ` : ''}${isPausing(state) ? 'What cannot stop in the middle runs to its end first. ' : ''}To go on: ${SEND} \`resume\`.`);
   else if (state.note) parts.push(plain(state.note));
+  const cutover = cutoverMarkdown(state, plain);
+  if (cutover) parts.push(cutover);
   const alerts = activeAlerts(state.progress);
   if (alerts.length > 0) parts.push(`### Alerts\n${alerts.map((alert) => `- ${plain(alert.message)}${alert.blocks ? ' (blocks)' : ''}`).join('\n')}`);
   const table = datasetTable(state);
@@ -122,6 +127,7 @@ function eta(state: RunProgress, left: number): string {
   if (state.status === 'complete') return 'done';
   if (state.status !== 'running' || state.phase === 'preparation' || !state.progress) return 'unknown';
   if (state.phase === 'validation') return 'copied, being verified';
+  if (state.phase === 'cutover' && left <= 0) return 'copied, being cut over';
   if (left <= 0) return 'copied, being finished';
   if (!(state.progress.rowsPerSecond > 0)) return 'unknown';
   return humanDuration(left / state.progress.rowsPerSecond);

@@ -2,7 +2,7 @@
  * Shapes of what surrounds the copy: gates, rehearsal, cutover, rollback. They outlive a deploy like those of protocol.ts, which exports them, too.
  * A run whose view has no `life` knows none of it, so histories from before it existed replay unchanged.
  */
-import type { RunRef } from './protocol';
+import type { GroupView, RunInput, RunRef, ValidationResult } from './protocol';
 
 /** The moment a gate stands before: the rehearsal, the first row, the switch of the applications, the end of the migration. */
 export type GateStage = 'test' | 'production' | 'switch' | 'finish';
@@ -20,7 +20,7 @@ export interface LifeView {
 }
 export interface RehearsalView { maxAgeMs: number }
 /** `applications`: names, in the order they are switched. */
-export interface CutoverView { applications: string[]; monitor?: { forMs: number; everyMs: number; onFail: 'block' | 'rollback' }; legacy: 'keep_blocked' | 'hand_back' }
+export interface CutoverView { applications: string[]; monitor?: { forMs: number; everyMs: number; onFail: 'block' | 'rollback'; failures?: number }; legacy: 'keep_blocked' | 'hand_back' }
 
 export type Side = 'source' | 'target';
 /** `new`: the applications work on the target. */
@@ -72,7 +72,8 @@ export interface LifeActivities {
   /** Takes a step back by the undo that is on record, proves it, and closes it as undone. */
   undoStep(input: UndoInput): Promise<LifeStep>;
   openCutover(input: { ref: RunRef }): Promise<OpenCutover>;
-  lookAtProbes(input: ProbeLookInput): Promise<ProbeLook>;
+  /** Looks at the new side every `everyMs` for `forMs`, or until `failures` looks in a row failed. Changes nothing. */
+  watchProbes(input: ProbeWatchInput): Promise<ProbeWatch>;
   /** Changes nothing: what each step of a cutover would do, and what hinders it. */
   dryRunCutover(input: { ref: RunRef }): Promise<DryRunStep[]>;
 }
@@ -86,9 +87,20 @@ export interface RecordedStepInput extends StepInput { evidence: StepEvidence }
 export interface UndoInput { ref: RunRef; id: number }
 /** `unclaimed`: rows that were written on the new side in a try that was undone. */
 export interface OpenCutover { attempt: number; complete: boolean; leftovers: LifeStep[]; unclaimed: number }
-/** `baseline`: the evidence of the step that measured it. */
-export interface ProbeLookInput { ref: RunRef; baseline: StepEvidence }
-/** `failures`: in words; empty when the look was good. Connections of others than Caravan. */
-export interface ProbeLook { failures: string[]; probes: number; slowestMs: number; newConnections: number; legacyConnections: number }
+/** `baseline`: the evidence of the step that measured it. `seen`: what earlier calls for the same window saw. */
+export interface ProbeWatchInput { ref: RunRef; baseline: StepEvidence; forMs: number; everyMs: number; failures: number; seen: ProbeWatch }
+/** `inRow`: failed looks up to now without a good one. `failures`: of the last look, in words. Connections of others than Caravan, at the last look. */
+export interface ProbeWatch { looks: number; failed: number; inRow: number; slowestMs: number; newConnections: number; legacyConnections: number; failures: string[] }
 /** `hinders`: why it could not be done now, in words; null when nothing does. */
 export interface DryRunStep { step: string; would: string; hinders: string | null }
+
+/**
+ * One try at a cutover. `leftovers`: steps of an earlier try that are taken back first; with `recoverOnly` nothing else is done. `gates`: those before the
+ * switch. `move`: groups that move inside the window; absent where they moved before.
+ */
+export interface CutoverInput extends RunInput { attempt: number; leftovers: LifeStep[]; unclaimed: number; gates: string[]; move?: GroupView[]; recoverOnly?: boolean }
+export type CutoverResult =
+  | { state: 'done'; leaveOut: string[]; notRestored: string[]; validation: ValidationResult }
+  | { state: 'undone'; reason: string };
+/** A cutover has come to its gates. */
+export interface GatesWanted { workflowId: string; gates: string[] }

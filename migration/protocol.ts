@@ -3,7 +3,7 @@
  * Change one only with `patched` and a replay test. Payloads hold references and counts: no rows, keys, cursors or secrets.
  */
 import type { Counts } from './accounting';
-import type { LifeActivities, LifeView } from './life';
+import type { DryRunStep, LifeActivities, LifeStep, LifeView } from './life';
 import type { PreparationActivities } from './preparation/activities';
 
 export type * from './life';
@@ -32,6 +32,7 @@ export const UPDATES = { resolveStep: 'resolveStep', pause: 'pause', resume: 're
 export const SIGNALS = {
   stepBlocked: 'stepBlocked', stepResolved: 'stepResolved', stepDecision: 'stepDecision', pausingAfter: 'pausingAfter',
   resolveStepSignal: 'resolveStepSignal', pauseSignal: 'pauseSignal', resumeSignal: 'resumeSignal', setPaused: 'setPaused',
+  lifeStep: 'lifeStep', gatesWanted: 'gatesWanted', gatesPassed: 'gatesPassed',
 } as const;
 export const QUERIES = { progress: 'progress' } as const;
 
@@ -112,6 +113,8 @@ export interface MigrationInput {
   plan: string | object;
   /** Queue for all activities of this run; set by `caravan run`. */
   activityQueue?: string;
+  /** Walk through gates, checks and the cutover without a change: the result says what each step would do, and what hinders it. */
+  dryRun?: boolean;
 }
 
 export interface DatasetView {
@@ -284,7 +287,7 @@ export interface StatusInput { ref: RunRef; phase: Phase; status: RunStatus; blo
 export interface NotifyInput { ref: RunRef; event: 'blocked' | 'reminder' | 'alert' | 'complete' | 'aborted' | 'waiting_for_approval'; blocked: BlockedStep[]; message: string; to?: NotifyTargets; workflowId?: string }
 
 export interface MigrationResult {
-  migration: string; status: 'complete' | 'aborted' | 'nothing_to_do';
+  migration: string; status: 'complete' | 'aborted' | 'nothing_to_do' | 'dry_run';
   counts: Counts; openQuarantine: number; checks: CheckOutcome[]; comparisons: CompareResult[];
   /** Steps that a person skipped. */
   skipped?: string[];
@@ -292,6 +295,8 @@ export interface MigrationResult {
   decisions?: StepDecision[];
   /** What the target still lacks (indexes, foreign keys, triggers) and could not be given back, in words. */
   notRestored?: string[];
+  /** Of a dry run: what each step would do. */
+  dryRun?: DryRunStep[];
   /** Who aborted the run, where and why. */
   aborted?: { step?: string; by?: string; reason?: string };
 }
@@ -304,6 +309,10 @@ export interface RunProgress {
   waitingRole?: string;
   /** While paused: work that runs to its end first. */
   pausingAfter?: string[];
+  /** Steps of the cutover at hand, in the order they were taken. */
+  steps?: LifeStep[];
+  /** When the cutover at hand is undone by itself; absent where nothing limits it, or it is through. */
+  undoneBy?: string;
 }
 
 /**

@@ -59,6 +59,20 @@ export function longControlActivities(queue: string, summary: string): ControlAc
   return proxyActivities<ControlActivities>({ taskQueue: queue, summary, startToCloseTimeout: DAY, heartbeatTimeout: '30s', retry: RETRIES.few });
 }
 
+/** One step of a cutover: up to an hour (a write block waits for transactions under way), heartbeat 20 s so that a lost worker costs little downtime. */
+export function stepActivities(queue: string, summary: string): ControlActivities {
+  return proxyActivities<ControlActivities>({
+    taskQueue: queue, summary, startToCloseTimeout: 60 * MINUTE, heartbeatTimeout: '20s', retry: RETRIES.few, cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  });
+}
+
+/** Looks at the new side for `watchMs`. */
+export function watchProbesActivities(queue: string, watchMs: number): ControlActivities {
+  return proxyActivities<ControlActivities>({
+    taskQueue: queue, summary: 'probes on the new side', startToCloseTimeout: watchMs + 10 * MINUTE, heartbeatTimeout: '30s', retry: RETRIES.few, cancellationType: ActivityCancellationType.TRY_CANCEL,
+  });
+}
+
 /** The look at the ledger: waits for news up to `maxWaitMs`; the workflow never waits for it to be cancelled. */
 export function watchActivities(queue: string, maxWaitMs: number): ControlActivities {
   return proxyActivities<ControlActivities>({

@@ -1,4 +1,4 @@
-import { CancellationScope, condition, getExternalWorkflowHandle, isCancellation, log, setHandler, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, condition, getExternalWorkflowHandle, isCancellation, log, setHandler, sleep, workflowInfo } from '@temporalio/workflow';
 import type { BlockedStep, PausingAfter, StepDecision, StepOverrides, StepResolved } from '../migration/protocol';
 import { pausingAfterSignal, setPausedSignal, stepBlockedSignal, stepDecisionSignal, stepResolvedSignal } from './definitions';
 import { abortedBy, describeFailure, endsRun, isExpected, type Described } from './failures';
@@ -122,6 +122,18 @@ export class Steps {
     if (!decision) throw new Error(`The decision on ${step} is gone.`);
     this.decisions.delete(step);
     return decision;
+  }
+
+  /** Like `block`, but goes on by itself after `afterMs`: for work that is tried again in any case. */
+  async blockFor(step: string, reason: Described, afterMs: number): Promise<void> {
+    const waiting = new CancellationScope();
+    const timer = sleep(afterMs, { summary: `until ${step} is tried again` }).then(() => waiting.cancel());
+    try {
+      await waiting.run(() => this.block(step, reason));
+    } catch (error) {
+      if (!isCancellation(error)) throw error;
+    }
+    void timer;
   }
 
   /** Takes back every block of a workflow that is gone. */

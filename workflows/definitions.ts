@@ -2,7 +2,7 @@ import { defineSearchAttributeKey } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import {
   QUERIES, SEARCH_ATTRIBUTES, SIGNALS, UPDATES,
-  type Approval, type BlockedStep, type PauseRequest, type PausingAfter, type RunProgress, type StepDecision, type StepResolution, type StepResolved,
+  type Approval, type BlockedStep, type GatesWanted, type LifeStep, type PauseRequest, type PausingAfter, type RunProgress, type StepDecision, type StepResolution, type StepResolved,
 } from '../migration/protocol';
 
 /** Typed names of all that a person, a script or another workflow may send. */
@@ -20,6 +20,10 @@ export const stepResolvedSignal = defineSignal<[StepResolved]>(SIGNALS.stepResol
 export const stepDecisionSignal = defineSignal<[StepDecision]>(SIGNALS.stepDecision);
 export const pausingAfterSignal = defineSignal<[PausingAfter]>(SIGNALS.pausingAfter);
 export const setPausedSignal = defineSignal<[boolean]>(SIGNALS.setPaused);
+
+export const lifeStepSignal = defineSignal<[LifeStep]>(SIGNALS.lifeStep);
+export const gatesWantedSignal = defineSignal<[GatesWanted]>(SIGNALS.gatesWanted);
+export const gatesPassedSignal = defineSignal<[]>(SIGNALS.gatesPassed);
 
 export const progressQuery = defineQuery<RunProgress>(QUERIES.progress);
 

@@ -1,7 +1,7 @@
 import { ApplicationFailure, log, setHandler } from '@temporalio/workflow';
 import type { Approval, GateView, PauseRequest, StepResolution } from '../migration/protocol';
 import {
-  approveUpdate, pauseSignal, pauseUpdate, progressQuery, resolveStepSignal, resolveStepUpdate, resumeSignal, resumeUpdate, stepBlockedSignal, stepResolvedSignal,
+  approveUpdate, gatesWantedSignal, lifeStepSignal, pauseSignal, pauseUpdate, progressQuery, resolveStepSignal, resolveStepUpdate, resumeSignal, resumeUpdate, stepBlockedSignal, stepResolvedSignal,
   pausingAfterSignal,
 } from './definitions';
 import { chooseStep, chooseSteps } from './resolution';
@@ -15,6 +15,8 @@ export function registerHandlers(run: RunControl): void {
   setHandler(stepBlockedSignal, (step) => run.stepBlocked(step), { description: 'Internal: a child workflow tells that one of its steps is blocked.' });
   setHandler(stepResolvedSignal, (step) => run.stepResolved(step), { description: 'Internal: a child workflow tells that its block is gone.' });
   setHandler(pausingAfterSignal, (work) => run.pausingAfter(work), { description: 'Internal: a child workflow tells that a pause waits for work of its own.' });
+  setHandler(lifeStepSignal, (step) => run.takeLifeStep(step), { description: 'Internal: a cutover tells how one of its steps ended.' });
+  setHandler(gatesWantedSignal, (wanted) => { run.gatesWanted.push(wanted); }, { description: 'Internal: a cutover has come to the gates before the switch.' });
   setHandler(progressQuery, () => run.snapshot(), { description: 'Progress, blocked steps and approvals waited for, as data.' });
 }
 

@@ -3,4 +3,5 @@ export { migration } from './migration';
 export { preparation } from './preparation';
 export { productionMigration } from './production-migration';
 export { datasetMigration } from './dataset-migration';
+export { cutover } from './cutover';
 export { validation } from './validation';

@@ -2,7 +2,7 @@ import { workflowInfo } from '@temporalio/workflow';
 import { noCounts } from '../migration/accounting';
 import {
   WORKFLOWS,
-  type DatasetView, type GroupView, type MigrationInput, type MigrationResult, type Phase, type PreparationResult, type ProductionInput, type ProductionResult, type RunInput, type RunView,
+  type GateStage, type MigrationInput, type MigrationResult, type Phase, type PreparationResult, type ProductionInput, type ProductionResult, type RunInput,
   type ValidationResult,
 } from '../migration/protocol';
 import { controlActivities } from './activity-proxies';
@@ -10,13 +10,15 @@ import { underAmendments } from './amending';
 import { runChild } from './child-workflow';
 import { attributes } from './definitions';
 import { failure, isAmended } from './failures';
+import { awaitWindow, cutOver, recoverCutover } from './cutting-over';
 import { registerHandlers } from './handlers';
+import { groupsOf, moveGroups, type MovedGroups } from './move-groups';
 import { restoreAll, restoreObjects } from './restoring';
 import { admit, conduct, finalProgress } from './run';
 import { RunControl } from './run-control';
 
 /**
- * A whole migration: admission, preparation, gates, production in groups, validation. Start it with `{"plan": "name"}` or a whole plan; starting it again continues.
+ * A whole migration: admission, preparation, gates, production in groups, validation, and where the plan has one, the cutover. Start it with `{"plan": "name"}` or a whole plan; starting it again continues.
  * A step that cannot go on blocks and waits for `resolveStep`; it never fails the run. Cancel stops after the current commits and keeps the rows.
  * @throws ApplicationFailure with an error code as type when the run is refused (LEASE_HELD, PLAN_INVALID, ...) or loses its lease (LEASE_LOST).
  */
@@ -53,40 +55,70 @@ async function nothingToDo(run: RunControl): Promise<MigrationResult> {
 
 async function runPhases(run: RunControl, { activityQueue }: MigrationInput): Promise<ValidationResult> {
   const { view } = run;
+  const { life } = view;
   const root = workflowInfo().workflowId;
   const input: RunInput = { ref: view.ref, view, root, activityQueue };
+  // A cutover that came to its end is not done again: only what stands at the end of the migration is left.
+  if (life?.cutover && (await recoverCutover(run, input)).complete) return finishLife(run, noValidation());
   // Ids of phases begin with a digit, names of datasets never do: they cannot meet.
   const prepared = await phase<RunInput, PreparationResult>(run, 'preparation', WORKFLOWS.preparation, `${root}/1-preparation`, input, 'inventory, schema, checks before');
+  for (const gate of gatesAt(run, 'test')) await run.passGate(gate);
   for (const gate of view.gates) await run.passGate(gate);
+  await awaitWindow(run);
   run.enter('production');
-  const leaveOut: string[] = [];
-  const left: DatasetView[] = [];
-  const groups = groupsOf(view);
-  let notRestored: string[] = [];
-  for (const group of groups) {
-    if (group.gate !== null) await run.passGate(group.gate);
-    const id = view.groups.length > 0 ? `${root}/2-production-${group.name}` : `${root}/2-production`;
-    const datasets = view.paged ? undefined : group.datasets;
-    const moved = await phase<ProductionInput, ProductionResult>(run, 'production', WORKFLOWS.productionMigration, id, { ...input, group: group.name, datasets }, `${group.size ?? group.datasets.length} datasets of ${group.name}`);
-    leaveOut.push(...(moved?.skipped ?? []));
-    left.push(...(moved?.left ?? []));
-    notRestored = moved?.notRestored ?? [];
-  }
-  // Foreign keys from a later group to a skipped dataset had to wait for that group's rows.
-  const skipped = view.paged ? left : view.datasets.filter((dataset) => leaveOut.includes(dataset.name));
-  if (groups.length > 1) notRestored = await restoreObjects(view.ref, skipped, activityQueue);
+  const validated = life?.cutover ? await cutOverRows(run, input) : await moveAndValidate(run, input);
+  await finalProgress(run);
+  return finishLife(run, { checks: [...(prepared?.checks ?? []), ...validated.checks], comparisons: validated.comparisons, skipped: run.skippedSteps });
+}
+
+/** Without a cutover: the rows move while both sides may be written, and are compared afterwards. */
+async function moveAndValidate(run: RunControl, input: RunInput): Promise<ValidationResult> {
+  const { leaveOut, notRestored } = await moveAllGroups(run, input);
+  await keepRestored(run, input, notRestored);
+  const validated = await phase<RunInput, ValidationResult>(run, 'validation', WORKFLOWS.validation, `${input.root}/3-validation`, { ...input, leaveOut }, 'counts, samples, rows, checks');
+  return validated ?? noValidation();
+}
+
+/** `phased`: the rows move before, the cutover brings what changed since. `big_bang`: they move inside it, while both sides refuse writes. */
+async function cutOverRows(run: RunControl, input: RunInput): Promise<ValidationResult> {
+  const inside = run.view.approach === 'big_bang';
+  if (inside) for (const { gate } of run.view.groups) if (gate !== null) await run.passGate(gate);
+  const before = inside ? { leaveOut: [], notRestored: [] } : await moveAllGroups(run, input);
+  const { notRestored, validation } = await cutOver(run, { ...input, leaveOut: before.leaveOut }, inside ? groupsOf(run.view) : undefined);
+  await keepRestored(run, input, notRestored);
+  return validation;
+}
+
+function moveAllGroups(run: RunControl, input: RunInput): Promise<MovedGroups> {
+  return moveGroups(input, groupsOf(run.view), (workflowId, production, summary) => phase<ProductionInput, ProductionResult>(run, 'production', WORKFLOWS.productionMigration, workflowId, production, summary), async ({ gate }) => {
+    if (gate !== null) await run.passGate(gate);
+  });
+}
+
+async function keepRestored(run: RunControl, { activityQueue }: RunInput, notRestored: string[]): Promise<void> {
+  const { view } = run;
   run.couldNotRestore(notRestored);
   // Only now: foreign keys to tables that were copied again had to wait for their rows.
   if (view.removed) run.couldNotRestore(await restoreObjects(view.ref, view.removed, activityQueue));
-  const validated = await phase<RunInput, ValidationResult>(run, 'validation', WORKFLOWS.validation, `${root}/3-validation`, { ...input, leaveOut }, 'counts, samples, rows, checks');
-  await finalProgress(run);
-  return { checks: [...(prepared?.checks ?? []), ...(validated?.checks ?? [])], comparisons: validated?.comparisons ?? [], skipped: run.skippedSteps };
 }
+
+/** The gates at the end. Without a cutover, those before the switch stand here as well: there is nothing to switch. */
+async function finishLife(run: RunControl, result: ValidationResult): Promise<ValidationResult> {
+  if (!run.view.life?.cutover) for (const gate of gatesAt(run, 'switch')) await run.passGate(gate);
+  for (const gate of gatesAt(run, 'finish')) await run.passGate(gate);
+  return result;
+}
+
+function gatesAt({ view }: RunControl, stage: GateStage): string[] {
+  return (view.life?.gates ?? []).filter((gate) => gate.stage === stage).map(({ gate }) => gate);
+}
+
+const noValidation = (): ValidationResult => ({ checks: [], comparisons: [], skipped: [] });
 
 /** A run that stops short gives the target back what opening its datasets took away. Before production that is only what an earlier run left. */
 async function restoreOpened(run: RunControl, { activityQueue }: Pick<MigrationInput, 'activityQueue'>): Promise<void> {
   const { view, progress } = run;
-  const moving = run.phase === 'production' || run.phase === 'validation';
+  const moving = run.phase === 'production' || run.phase === 'validation' || run.phase === 'cutover';
   const known = new Map((progress?.datasets ?? []).map(({ dataset, state }) => [dataset, state]));
   const opened = [...view.datasets.filter(({ name }) => moving || (known.get(name) ?? 'waiting') !== 'waiting'), ...(view.removed ?? [])];
   if (!view.paged && opened.length === 0) return;
@@ -97,13 +129,6 @@ async function restoreOpened(run: RunControl, { activityQueue }: Pick<MigrationI
     if (!isAmended(error)) throw error;
     run.couldNotRestore(['what its datasets had: the plan was amended while the run stopped; start the migration again']);
   }
-}
-
-/** The plan's groups in their order; datasets that stand in none move first, together. Without groups all datasets are one. */
-function groupsOf(view: RunView): GroupView[] {
-  const named = new Set(view.groups.flatMap((group) => group.datasets));
-  const others = view.datasets.map((dataset) => dataset.name).filter((name) => !named.has(name));
-  return others.length > 0 ? [{ name: 'datasets', datasets: others, gate: null }, ...view.groups] : view.groups;
 }
 
 /** Runs one phase as a child. When the child itself is lost (terminated, say), the phase blocks like any step. */

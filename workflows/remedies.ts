@@ -31,6 +31,11 @@ const REMEDIES: Partial<Record<ErrorCode, string[]>> = {
   ],
   QUEUE_UNSERVED: ['Start a worker for this queue (`npx caravan worker`) or more of them, then retry.'],
   BACKUP_FAILED: ['Remove the cause (room in the backup folder, the tool\'s own log), then retry: what is proved already stays.', 'Or skip, with your name and a reason: production then opens without this backup, on the record.'],
+  WRITES_NOT_BLOCKED: ['See who writes, or which lock or right stands in the way (the message names it), then retry.', 'Or give the connection an `admin_url` whose user owns the tables, then retry.'],
+  WRITES_REFUSED: ['Lift what makes that side refuse writes (a read-only setting, missing rights, another migration\'s block), then retry.'],
+  SWITCH_FAILED: ['Mend the webhook, statement, file or command of that application, then retry. Nobody writes on either side until then.', 'Or abort: applications are switched back and the old side accepts writes again.'],
+  CUTOVER_UNDONE: ['Remove the cause, then retry: the next try copies only what changed since.', 'Or abort: the old side stays in use, the new one refuses writes, copied rows stay.'],
+  MONITORING_FAILED: ['Mend the new side, then retry: the window begins again.', 'Or skip: that accepts it on the record.', 'Or abort: the cutover is taken back, and what was written on the new side is listed.'],
   STAGING_FAILED: ['Make sure that the staging folder exists, has space and is reached by both sides, then retry.'],
 };
 

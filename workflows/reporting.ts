@@ -164,7 +164,7 @@ async function blockOnAlerts(run: RunControl): Promise<void> {
 }
 
 /** What must not stop a run is noted instead; a lost lease ends it. */
-async function tolerate<T>(run: RunControl, what: string, work: () => Promise<T>): Promise<T | undefined> {
+export async function tolerate<T>(run: RunControl, what: string, work: () => Promise<T>): Promise<T | undefined> {
   const { planHash } = run.view.ref;
   try {
     return await work();

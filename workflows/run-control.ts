@@ -1,11 +1,14 @@
 import { CancellationScope, condition, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import { undoneBy } from '../migration/cutover-steps';
 import { dashboardMarkdown } from '../migration/dashboard';
 import type {
-  AlertState, Approval, BlockedStep, GateView, NotifyInput, PauseRequest, PausingAfter, Phase, Progress, RunProgress, RunStatus, RunView, SkippedStep, StepDecision, StepResolution,
+  AlertState, Approval, BlockedStep, GatesWanted, LifeStep, GateView, NotifyInput, PauseRequest, PausingAfter, Phase, Progress, RunProgress, RunStatus, RunView, SkippedStep, StepDecision, StepResolution,
   StepResolved,
 } from '../migration/protocol';
 import { controlActivities, controlQueue } from './activity-proxies';
 import { Steps } from './blocked-step';
+
+const LIFE_STEPS_SHOWN = 40;
 
 export type Notice = Pick<NotifyInput, 'event' | 'message'>;
 
@@ -27,6 +30,8 @@ export class RunControl {
   /** Decisions on their way to the children that blocked. */
   readonly decisions: { workflowId: string; decision: StepDecision }[] = [];
   readonly notices: Notice[] = [];
+  /** Gates that a cutover has come to. */
+  readonly gatesWanted: GatesWanted[] = [];
   readonly blockingAlerts: AlertState[] = [];
   /** Set when a person aborted the run. */
   aborted: StepDecision | null = null;
@@ -44,6 +49,7 @@ export class RunControl {
   private progressNow: Progress | null = null;
   private waitingGate: string | null = null;
   private noteNow: string | null = null;
+  private lifeSteps: LifeStep[] | null = null;
   private readonly blockedSteps = new Map<string, BlockedStep>();
   private readonly approvals = new Map<string, Approval>();
   /** By workflow and what it waits for. */
@@ -93,6 +99,11 @@ export class RunControl {
     return this.pausedBy.size > 0 ? 'paused' : 'running';
   }
 
+  /** When the cutover at hand is undone by itself. */
+  get undoneBy(): string | undefined {
+    return this.lifeSteps && this.admittedView?.life ? undoneBy(this.lifeSteps, this.admittedView.life) : undefined;
+  }
+
   /** Changes exactly when the durable status should be written again. */
   get statusVersion(): string {
     return JSON.stringify([this.phaseNow, this.status, this.detail, this.blocked.map((step) => [step.step, step.workflowId, step.occurrence])]);
@@ -133,7 +144,20 @@ export class RunControl {
       migration: this.admittedView?.ref.migration ?? '', phase: this.phaseNow, status: this.status, progress: this.progressNow,
       blocked: this.blocked, waitingFor: this.waitingGate === null ? [] : [this.waitingGate], waitingRole: this.waitingGate === null ? undefined : this.gateView(this.waitingGate)?.role, note: this.noteNow,
       pausingAfter: this.pausedBy.size > 0 ? this.pausingNames : [],
+      ...(this.lifeSteps ? { steps: this.lifeSteps, undoneBy: this.undoneBy } : {}),
     };
+  }
+
+  /** Its steps are shown from here on. */
+  beginCutover(): void {
+    this.lifeSteps = [];
+    this.enter('cutover');
+  }
+
+  /** One step of the cutover at hand ended, or was taken back. */
+  takeLifeStep(step: LifeStep): void {
+    this.lifeSteps = [...(this.lifeSteps ?? []).filter(({ id }) => id !== step.id), step].slice(-LIFE_STEPS_SHOWN);
+    this.changed();
   }
 
   admitted(view: RunView): void {

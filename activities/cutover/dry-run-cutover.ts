@@ -11,7 +11,7 @@ import type { ActivityDependencies } from '../dependencies';
 import { whileAlive } from '../reconciliation/liveness';
 import { loadRun } from '../run-context';
 import { readApplication } from '../switching/application-switch';
-import { lookAtProbes } from './probes';
+import { lookAtNewSide } from './probes';
 import { sideTables, type SideTables } from './side-tables';
 
 /**
@@ -21,15 +21,15 @@ import { sideTables, type SideTables } from './side-tables';
 export function dryRunCutover(deps: ActivityDependencies, { ref }: { ref: RunRef }): Promise<DryRunStep[]> {
   return whileAlive(async () => {
     const { plan } = await loadRun(deps, ref);
-    const steps: DryRunStep[] = [await looked(CUTOVER_STEPS.baseline, `time ${Object.keys(plan.probes).length} probes on the old side`, () => probesAnswer(deps, ref))];
+    const steps: DryRunStep[] = [await looked(CUTOVER_STEPS.baseline, `time ${Object.keys(plan.probes).length} probes on the old side`, () => probesAnswer(deps, plan))];
     for (const side of ['target', 'source'] as const) {
       const blocks = side === 'target' ? CUTOVER_STEPS.blockTarget : CUTOVER_STEPS.blockSource;
       steps.push(await looked(blocks, `refuse writes on ${await tableCount(deps, plan, side)} of the ${side}`, () => blockable(deps, plan, side)));
     }
     if (plan.approach === 'big_bang') steps.push(certain(CUTOVER_STEPS.move, `move ${Object.keys(plan.datasets).length} datasets while both sides refuse writes`));
     steps.push(certain(CUTOVER_STEPS.sync, 'compare every row of both sides and repair the target, deletes included'), certain(CUTOVER_STEPS.sequences, 'set the target\'s sequences to the further of both sides'), certain(CUTOVER_STEPS.validate, 'run every check of the plan'));
-    steps.push(await looked(CUTOVER_STEPS.openTarget, 'allow writes on the target', () => acceptsNow(deps, plan)));
     for (const { name } of plan.cutover?.switch ?? []) steps.push(await looked(switchStepName(name), `switch ${name} to the new side and read it back`, () => worksOnLegacy(deps, plan, name)));
+    steps.push(await looked(CUTOVER_STEPS.openTarget, 'allow writes on the target', () => acceptsNow(deps, plan)));
     if (plan.cutover?.monitor) steps.push(certain(CUTOVER_STEPS.monitor, `watch ${Object.keys(plan.probes).length} probes on the new side for ${Math.round(plan.cutover.monitor.for / 60_000)} min; then ${plan.cutover.monitor.on_fail} where they fail`));
     steps.push(certain(CUTOVER_STEPS.legacy, plan.cutover?.legacy === 'hand_back' ? 'allow writes on the old side again' : 'keep the old side read-only'));
     return steps;
@@ -55,8 +55,8 @@ async function tableCount(deps: ActivityDependencies, plan: Plan, side: Side): P
   return `${count} table${count === 1 ? '' : 's'}`;
 }
 
-async function probesAnswer(deps: ActivityDependencies, ref: RunRef): Promise<string | null> {
-  const { failures } = await lookAtProbes(deps, { ref, baseline: { what: '' } });
+async function probesAnswer(deps: ActivityDependencies, plan: Plan): Promise<string | null> {
+  const { failures } = await lookAtNewSide(deps, plan, { what: '' });
   return failures.length > 0 ? `on the new side: ${failures.join('; ')}` : null;
 }
 

@@ -1,4 +1,4 @@
-import type { LifeStep, ProbeLook, ProbeLookInput, Side, StepEvidence, StepInput } from '../../migration/protocol';
+import type { LifeStep, ProbeWatch, ProbeWatchInput, Side, StepEvidence, StepInput } from '../../migration/protocol';
 import { isMigrationError } from '../../migration/errors';
 import type { Plan } from '../../migration/plan/schema';
 import { readRows } from '../connectors/postgres/catalog';
@@ -15,6 +15,7 @@ const PROBE_LIMIT = '30s';
 /** What a network and a busy machine may add to a query of a millisecond. */
 const GRACE_MS = 25;
 const MEASURE = 'ms of ';
+const SLOWER_BY = 0.5;
 
 /** Times the plan's probes on the old side, before anything is blocked: the best of three runs each. A probe that fails there has no baseline. */
 export function measureBaseline(deps: ActivityDependencies, input: StepInput): Promise<LifeStep> {
@@ -39,27 +40,56 @@ export function measureBaseline(deps: ActivityDependencies, input: StepInput): P
   });
 }
 
-/** One look at the new side: every probe once, and how many sessions work on each side. Changes nothing. */
-export function lookAtProbes(deps: ActivityDependencies, { ref, baseline }: ProbeLookInput): Promise<ProbeLook> {
-  return whileAlive(async () => {
+/**
+ * Looks at the new side every `everyMs` until `forMs` are over or `failures` looks in a row failed. A look fails when a probe fails, or is slower than its
+ * baseline by more than the plan allows. Changes nothing; a repeat looks anew from what `seen` says.
+ */
+export function watchProbes(deps: ActivityDependencies, { ref, baseline, forMs, everyMs, failures, seen }: ProbeWatchInput): Promise<ProbeWatch> {
+  return whileAlive(async (signal) => {
     const { plan } = await loadRun(deps, ref);
-    const slowerBy = plan.cutover?.monitor?.slower_by ?? 0.5;
-    const look: ProbeLook = { failures: [], probes: 0, slowestMs: 0, newConnections: 0, legacyConnections: 0 };
-    for (const [name, probe] of Object.entries(plan.probes)) {
-      if (probe.target_connection === undefined) continue;
-      const outcome = await timed(asPostgres(deps.systems.open(probe.target_connection)), probe.target);
-      look.probes += 1;
-      if (typeof outcome !== 'number') {
-        look.failures.push(`${name}: ${outcome.problem}`);
-        continue;
-      }
-      look.slowestMs = Math.max(look.slowestMs, outcome);
-      const before = baseline[`${MEASURE}${name}`];
-      if (typeof before === 'number' && outcome > before * (1 + slowerBy) + GRACE_MS) look.failures.push(`${name}: ${outcome} ms, where the old side took ${before} ms`);
+    const until = Date.now() + forMs;
+    let watch = seen;
+    for (;;) {
+      const look = await lookAtNewSide(deps, plan, baseline);
+      const failed = look.failures.length > 0;
+      watch = {
+        ...look, looks: watch.looks + 1, failed: watch.failed + (failed ? 1 : 0), inRow: failed ? watch.inRow + 1 : 0, slowestMs: Math.max(watch.slowestMs, look.slowestMs),
+      };
+      const pause = Math.min(everyMs, until - Date.now());
+      if (watch.inRow >= failures || pause <= 0) return watch;
+      await pauseFor(pause, signal);
     }
-    look.newConnections = await connections(deps, plan, 'target');
-    look.legacyConnections = await connections(deps, plan, 'source');
-    return look;
+  });
+}
+
+interface ProbeLook { failures: string[]; slowestMs: number; newConnections: number; legacyConnections: number }
+
+/** Every probe once on the new side, and how many sessions work on each side. `failures`: in words, without values. */
+export async function lookAtNewSide(deps: ActivityDependencies, plan: Plan, baseline: StepEvidence): Promise<ProbeLook> {
+  const slowerBy = plan.cutover?.monitor?.slower_by ?? SLOWER_BY;
+  const failures: string[] = [];
+  let slowestMs = 0;
+  for (const [name, probe] of Object.entries(plan.probes)) {
+    if (probe.target_connection === undefined) continue;
+    const outcome = await timed(asPostgres(deps.systems.open(probe.target_connection)), probe.target);
+    if (typeof outcome !== 'number') {
+      failures.push(`${name}: ${outcome.problem}`);
+      continue;
+    }
+    slowestMs = Math.max(slowestMs, outcome);
+    const before = baseline[`${MEASURE}${name}`];
+    if (typeof before === 'number' && outcome > before * (1 + slowerBy) + GRACE_MS) failures.push(`${name}: ${outcome} ms, where the old side took ${before} ms`);
+  }
+  return { failures, slowestMs, newConnections: await connections(deps, plan, 'target'), legacyConnections: await connections(deps, plan, 'source') };
+}
+
+function pauseFor(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      reject(signal.reason instanceof Error ? signal.reason : new Error('stopped'));
+    }, { once: true });
   });
 }
 

@@ -33,6 +33,6 @@ function holders(plan: Plan, role: string | undefined): Pick<GateView, 'role' | 
 function cutoverView({ switch: applications, monitor, legacy }: NonNullable<Plan['cutover']>): CutoverView {
   return {
     applications: applications.map(({ name }) => name), legacy,
-    ...(monitor ? { monitor: { forMs: monitor.for, everyMs: monitor.every, onFail: monitor.on_fail } } : {}),
+    ...(monitor ? { monitor: { forMs: monitor.for, everyMs: monitor.every, onFail: monitor.on_fail, failures: monitor.failures } } : {}),
   };
 }

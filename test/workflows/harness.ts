@@ -84,7 +84,7 @@ function succeeding(world: World): Activities {
     blockWrites: stepDone, allowWrites: stepDone, proveWriters: stepDone, switchApplication: stepDone, forwardSequences: stepDone, measureBaseline: stepDone, recordStep: stepDone,
     undoStep: ({ id }) => stepDone({ attempt: 1, step: `step ${id}` }),
     openCutover: () => Promise.resolve({ attempt: 1, complete: false, leftovers: [], unclaimed: 0 }),
-    lookAtProbes: () => Promise.resolve({ failures: [], probes: 1, slowestMs: 1, newConnections: 1, legacyConnections: 0 }),
+    watchProbes: ({ seen }) => Promise.resolve({ ...seen, looks: seen.looks + 1 }),
     dryRunCutover: () => Promise.resolve([]),
     ...preparing,
     admit: () => Promise.resolve(world.view), readmit: () => Promise.resolve(world.view),
