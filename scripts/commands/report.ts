@@ -4,6 +4,7 @@ import { trailFaults } from '../../migration/audit-trail';
 import type { Door } from '../../workers/door';
 import { evidenceFaults, readEvidence, sealed, type Evidence } from '../report/evidence';
 import { renderReport } from '../report/render';
+import { renderRunbook } from '../report/runbook';
 import { shapeReport } from '../report/shape';
 import { defineCommand } from './common-options';
 import { EXIT, UsageError } from './exit-codes';
@@ -12,18 +13,20 @@ import { runSession, type CommonOptions, type Session } from './session';
 import { countOf } from '../terminal/quantities';
 import { showList } from './status';
 
-interface ReportOptions extends CommonOptions { output?: string; verify?: string | true }
+interface ReportOptions extends CommonOptions { output?: string; verify?: string | true; runbook?: boolean }
 
 /** Adds `report [ID]`. */
 export function registerReport(program: Command): void {
   defineCommand(program, 'report', 'write what was migrated, quarantined and verified as one HTML page; holds no row values', [
-    'report customer-platform -o report.html', 'report customer-platform --json', 'report customer-platform --verify report.html',
+    'report customer-platform -o report.html', 'report customer-platform --json', 'report customer-platform --verify report.html', 'report customer-platform --runbook -o runbook.md',
   ])
     .argument('[id]', 'name of the migration; without it the migrations are listed')
     .option('-o, --output <file>', 'file to write (default: caravan-report-ID.html)')
+    .option('--runbook', 'write the runbook of the migration instead, as Markdown; a plan that was never started will do, by its file or name')
     .option('--verify [file]', 'check the audit trail for entries that were changed, removed or reordered, and a report of it that was written before')
     .action((id: string | undefined, options: ReportOptions) => runSession(options, (session) => {
       if (id === undefined) return showList(session);
+      if (options.runbook) return runbook(session, id, options);
       return options.verify === undefined ? report(session, id, options) : verify(session, id, options.verify);
     }));
 }
@@ -38,6 +41,18 @@ async function report(session: Session, id: string, { output, json }: ReportOpti
   const file = output ?? `caravan-report-${id}.html`;
   writeFileSync(file, renderReport(view));
   session.print(`${session.terminal.color.green(session.terminal.marks.ok)} ${file}`);
+  return EXIT.complete;
+}
+
+/** From the plan as it was admitted, else from a plan of that name or path. */
+async function runbook(session: Session, id: string, { output }: ReportOptions): Promise<number> {
+  const door = await session.door();
+  const known = /\.(ya?ml|json)$/.test(id) ? [] : (await door.status(id)).migrations;
+  const plan = known.length > 0 ? (await door.report(id)).plan : (await door.loadPlan(id)).plan;
+  const text = renderRunbook(plan, plan.migration);
+  session.printJson({ migration: plan.migration, runbook: text });
+  if (output) writeFileSync(output, text);
+  session.print(output ? `${session.terminal.color.green(session.terminal.marks.ok)} ${output}` : text.trimEnd());
   return EXIT.complete;
 }
 
