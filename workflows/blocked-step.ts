@@ -5,7 +5,7 @@ import { abortedBy, describeFailure, endsRun, isExpected, type Described } from 
 import { remediesFor } from './remedies';
 
 /** How a step ended: with its value, or skipped by a person. */
-export type StepOutcome<T> = { state: 'done'; value: T } | { state: 'skipped' };
+export type StepOutcome<T> = { state: 'done'; value: T } | { state: 'skipped'; by?: string; reason?: string };
 
 export interface StepOptions {
   /** The migration is still sound without this step, at a person's word. */
@@ -76,7 +76,7 @@ export class Steps {
         if ((isCancellation(error) && CancellationScope.current().consideredCancelled) || !isExpected(error) || endsRun(error)) throw error;
         const decision = await this.block(step, describeFailure(error), options);
         if (decision.action === 'abort') throw abortedBy(step, decision.by);
-        if (decision.action === 'skip') return { state: 'skipped' };
+        if (decision.action === 'skip') return { state: 'skipped', by: decision.by, reason: decision.reason };
         overrides = { ...overrides, ...decision.overrides };
       }
     }

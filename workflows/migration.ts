@@ -13,6 +13,7 @@ import { failure, isAmended } from './failures';
 import { awaitWindow, cutOver, recoverCutover } from './cutting-over';
 import { registerHandlers } from './handlers';
 import { groupsOf, moveGroups, type MovedGroups } from './move-groups';
+import { requireRehearsal } from './rehearsing';
 import { restoreAll, restoreObjects } from './restoring';
 import { admit, conduct, finalProgress } from './run';
 import { RunControl } from './run-control';
@@ -63,8 +64,10 @@ async function runPhases(run: RunControl, { activityQueue }: MigrationInput): Pr
   // Ids of phases begin with a digit, names of datasets never do: they cannot meet.
   const prepared = await phase<RunInput, PreparationResult>(run, 'preparation', WORKFLOWS.preparation, `${root}/1-preparation`, input, 'inventory, schema, checks before');
   for (const gate of gatesAt(run, 'test')) await run.passGate(gate);
+  if (life?.rehearsal) await requireRehearsal(run, input, 'gates');
   for (const gate of view.gates) await run.passGate(gate);
   await awaitWindow(run);
+  if (life?.rehearsal) await requireRehearsal(run, input, 'production');
   run.enter('production');
   const validated = life?.cutover ? await cutOverRows(run, input) : await moveAndValidate(run, input);
   await finalProgress(run);

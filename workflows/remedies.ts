@@ -36,6 +36,8 @@ const REMEDIES: Partial<Record<ErrorCode, string[]>> = {
   SWITCH_FAILED: ['Mend the webhook, statement, file or command of that application, then retry. Nobody writes on either side until then.', 'Or abort: applications are switched back and the old side accepts writes again.'],
   CUTOVER_UNDONE: ['Remove the cause, then retry: the next try copies only what changed since.', 'Or abort: the old side stays in use, the new one refuses writes, copied rows stay.'],
   MONITORING_FAILED: ['Mend the new side, then retry: the window begins again.', 'Or skip: that accepts it on the record.', 'Or abort: the cutover is taken back, and what was written on the new side is listed.'],
+  REHEARSAL_FAILED: ['Correct what the message names, then retry: the rehearsal begins again.', 'Or skip, with your name and a reason: that waives the rehearsal, on the record.'],
+  REHEARSAL_STALE: ['Retry: the sample goes through the whole process again.', 'Or skip, with your name and a reason: that waives the rehearsal, on the record.'],
   STAGING_FAILED: ['Make sure that the staging folder exists, has space and is reached by both sides, then retry.'],
 };
 

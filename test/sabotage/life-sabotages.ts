@@ -2,6 +2,7 @@ import type { Sabotage } from './planting';
 
 const TRAIL = 'test/e2e/audit-trail.test.ts';
 const APPROVALS = 'test/e2e/approvals.test.ts';
+const REHEARSAL = 'test/e2e/rehearsal.test.ts';
 
 /** Of what surrounds the copy: the audit trail, approvals, cutover, rehearsal and rollback. */
 export const LIFE_SABOTAGES: readonly Sabotage[] = [
@@ -24,5 +25,25 @@ export const LIFE_SABOTAGES: readonly Sabotage[] = [
     name: 'a signature is not checked',
     edits: [{ file: 'activities/record-approval.ts', find: 'return verify(null,', replace: 'return text !== \'\' || verify(null,' }],
     suite: APPROVALS, test: 'a role with a key signs',
+  },
+  {
+    name: 'a gate that ignores a failed check: the rehearsal passes although rows differ',
+    edits: [{ file: 'migration/preparation/rehearsal-plan.ts', find: `else if (found.verdict === 'failed')`, replace: `else if (found.verdict === 'failed' && kind !== 'rows')` }],
+    suite: REHEARSAL, test: 'a comparison that failed',
+  },
+  {
+    name: 'a rehearsal opens production for ever',
+    edits: [{ file: 'migration/preparation/rehearsal.ts', find: 'last.ageMs > now.maxAgeMs', replace: 'last.ageMs < 0' }],
+    suite: REHEARSAL, test: 'it opens production while',
+  },
+  {
+    name: 'parents of parents are not in the sample',
+    edits: [{ file: 'activities/rehearsal/draw-sample.ts', find: 'frontier = next;', replace: 'frontier = next.slice(0, 0);' }],
+    suite: REHEARSAL, test: 'the sample holds every row',
+  },
+  {
+    name: 'a backup is proved by its checksums alone',
+    edits: [{ file: 'activities/backup/verify-built-in.ts', find: 'found.digest !== table.digest', replace: `found.digest === ''` }],
+    suite: 'test/e2e/backup.test.ts', test: 'a backup that restores to other rows',
   },
 ];

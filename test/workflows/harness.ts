@@ -71,6 +71,9 @@ export function runView(datasets: DatasetView[], more: Partial<RunView> = {}, se
 const preparing: PreparationActivities = {
   assessPreparation: () => Promise.resolve({ datasets: 1, personalData: 0, forecastMs: 1_000, lowMs: 500, highMs: 2_000, problems: [] }),
   backUp: () => Promise.resolve({ backups: 2, rows: 20, bytes: 200, left: [] }),
+  rehearsalState: () => Promise.resolve({ open: true, why: null }), waiveRehearsal: () => Promise.resolve(),
+  openRehearsal: ({ ref }) => Promise.resolve({ id: 1, ref: { ...ref, migration: `${ref.migration}-rehearsal` }, view: runView([datasetView('users')]), rows: 10 }),
+  closeRehearsal: () => Promise.resolve({ passed: true, rows: 10, failures: [] }),
 };
 
 /** Activities that succeed; each call is noted in the world. */
@@ -219,14 +222,14 @@ function noting(world: World, activities: Activities): Activities {
 }
 
 /** One scenario for each kind of path; the others differ in what the activities answered. */
-const RECORDED = ['big-bang', 'phased', 'blocked-update', 'skipped', 'aborted', 'paused', 'cancelled', 'terminated-child', 'fenced', 'continued', 'staged', 'generation', 'generation-paused', 'not-restored', 'busy', 'alert', 'repair', 'validation-alone', 'amended', 'amended-blocked', 'amended-gate', 'paged', 'paged-skipped'];
+const RECORDED = ['big-bang', 'phased', 'blocked-update', 'skipped', 'aborted', 'paused', 'cancelled', 'terminated-child', 'fenced', 'continued', 'staged', 'generation', 'generation-paused', 'not-restored', 'busy', 'alert', 'repair', 'validation-alone', 'amended', 'amended-blocked', 'amended-gate', 'paged', 'paged-skipped', 'rehearsed'];
 
 /** With CARAVAN_RECORD_HISTORIES set, the histories of the run and its children become fixtures of the replay test. */
 async function record(name: string, client: Client, workflowId: string): Promise<void> {
   if (!process.env['CARAVAN_RECORD_HISTORIES'] || !RECORDED.includes(name)) return;
   const folder = path.join(__dirname, '../replay/histories', name);
   mkdirSync(folder, { recursive: true });
-  for (const child of ['', '/1-preparation', '/2-production', '/2-production-first', '/2-production-ungrouped', '/2-bundle-tiny_1', '/3-validation', '/users']) {
+  for (const child of ['', '/1-preparation', '/1-test', '/1-test-production', '/1-test-validation', '/2-production', '/2-production-first', '/2-production-ungrouped', '/2-bundle-tiny_1', '/3-validation', '/users']) {
     try {
       const history = await client.workflow.getHandle(`${workflowId}${child}`).fetchHistory();
       writeFileSync(path.join(folder, `${child.slice(1) || 'root'}.json`), `${historyToJSON(history).replaceAll(/\n\s*/g, '').replaceAll(/"(stackTrace|identity)": ?"(?:[^"\\]|\\.)*"/g, '"$1":""')}\n`);

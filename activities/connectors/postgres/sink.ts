@@ -224,7 +224,8 @@ class UnitWriter {
   }
 }
 
-function batchSections(batch: Batch, from: number, to: number, columns: Column[]): Iterable<Buffer> {
+/** Rows of a batch as COPY takes them: binary tuples, or text. */
+export function batchSections(batch: Batch, from: number, to: number, columns: Column[]): Iterable<Buffer> {
   return batch.encoding === 'pgcopy' ? [pgcopySection(batch, from, to)] : textSections(batch, from, to, columns);
 }
 
