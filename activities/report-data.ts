@@ -1,10 +1,11 @@
 import type { PoolClient } from 'pg';
 import type { AuditTrail } from '../migration/audit-trail';
-import type { CheckOutcome, CompareResult, SkippedStep, StepDecision } from '../migration/protocol';
+import type { CheckOutcome, LifeStep, CompareResult, SkippedStep, StepDecision } from '../migration/protocol';
 import type { PostgresSystem } from './connectors/postgres/system';
 import { readTrail } from './stores/audit-store';
 import { hasTable, readApprovals, readMigrations, type RecordedApproval } from './stores/control-store';
 import { readObjects } from './stores/schema-object-store';
+import { readSteps } from './stores/step-store';
 
 export interface ReportCheck { stage: string; at: string; outcome: CheckOutcome | CompareResult }
 /** Rows by dataset, first reason and state. A row counts once, under its first reason. */
@@ -17,7 +18,7 @@ export interface ReportDataset { dataset: string; generation: number; commits: n
 export interface ReportDecision { at: string; step: string; action: StepDecision['action']; by: string | null; reason: string | null }
 
 /** What the control store knows about a migration, beyond its status. */
-export interface ControlEvidence { approvals: RecordedApproval[]; checks: ReportCheck[]; audit: ReportEvent[]; trail: AuditTrail; skipped: SkippedStep[]; decisions: ReportDecision[] }
+export interface ControlEvidence { approvals: RecordedApproval[]; checks: ReportCheck[]; audit: ReportEvent[]; trail: AuditTrail; steps: LifeStep[]; skipped: SkippedStep[]; decisions: ReportDecision[] }
 /** Views, functions, triggers and the like that came with the tables (`made`), still wait for rows, or did not come (`left`, with the reason). */
 export interface ReportObject { source: string; kind: string; name: string; state: 'made' | 'waiting' | 'left'; datasets: string[]; reason: string | null }
 /** What one target's ledger knows. */
@@ -29,6 +30,7 @@ const AUDIT_EVENTS_MAX = 500;
 export async function readControlEvidence(control: PostgresSystem, migration: string): Promise<ControlEvidence> {
   const approvals = await readApprovals(control, migration);
   const [row] = await readMigrations(control, migration);
+  const steps = await readSteps(control, migration);
   return control.use(async (client) => {
     const checks = await client.query<ReportCheck>(
       `SELECT stage, ${isoText('at')}, outcome FROM (
@@ -42,7 +44,7 @@ export async function readControlEvidence(control: PostgresSystem, migration: st
       `SELECT ${isoText('at')}, body->>'step' AS step, body->>'action' AS action, body->>'by' AS by, body->>'reason' AS reason
        FROM caravan.audit WHERE migration = $1 AND event = 'step_decided' ORDER BY id`, [migration]);
     return {
-      approvals: approvals.map((one) => ({ ...one, at: isoInstant(one.at) })), checks: checks.rows, audit: audit.rows, trail: await readTrail(client, migration),
+      approvals: approvals.map((one) => ({ ...one, at: isoInstant(one.at) })), checks: checks.rows, audit: audit.rows, trail: await readTrail(client, migration), steps,
       skipped: row?.skipped ?? [], decisions: decisions.rows,
     };
   });

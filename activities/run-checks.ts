@@ -5,6 +5,7 @@ import type { CheckPlan } from '../migration/plan/schema';
 import type { CheckOutcome, ChecksResult, RunRef, Verdict } from '../migration/protocol';
 import { asPostgres } from './connectors/postgres/system';
 import { compareObjects } from './compare-objects';
+import { comparePerformance } from './compare-performance';
 import { answerOf, type Answer } from './check-query';
 import { compareAnswers, isZero, sameAnswer, shown } from './check-answer';
 import type { ActivityDependencies } from './dependencies';
@@ -74,6 +75,7 @@ async function checkAfter(session: Session): Promise<Judged[]> {
     if (source && target) outcomes.push({ name, kind: 'business_rule', ...(await judgeRule(session, check, source, target)) });
   }
   for (const system of targetsOf(session.deps, run.plan).values()) outcomes.push(...(await compareObjects(system, run.ref.migration)));
+  outcomes.push(...(await comparePerformance(session.deps, run.plan, session.signal)));
   return outcomes;
 }
 

@@ -5,7 +5,7 @@ import type { Column } from '../migration/value';
 import type { PlanAmendment } from '../migration/plan/amendment';
 import type { Plan, SchemaObjectsPlan } from '../migration/plan/schema';
 import type { Reason } from '../migration/batch';
-import type { Approval, CheckOutcome, CompareResult, Problem, Progress, BlockedStep, Phase, RunStatus, SkippedStep, StepResolution } from '../migration/protocol';
+import type { Approval, CheckOutcome, LifeStep, CompareResult, Problem, Progress, BlockedStep, Phase, RunStatus, SkippedStep, StepResolution } from '../migration/protocol';
 
 export type { PlanAmendment } from '../migration/plan/amendment';
 
@@ -114,6 +114,8 @@ export interface ReportData {
   audit: { at: string; actor: string; event: string; body: Record<string, unknown> }[];
   /** Every audit event with the hashes that chain it. */
   trail: AuditTrail;
+  /** Steps of cutovers and rollbacks, oldest first, with what was seen and how each is taken back. */
+  steps: LifeStep[];
   /** What came with the tables, what still waits for the rows of its datasets, and what did not come, with the reason. */
   objects: { source: string; kind: string; name: string; state: 'made' | 'waiting' | 'left'; datasets: string[]; reason: string | null }[];
   /** Rows per dataset and how long its copy took (first to last commit). */

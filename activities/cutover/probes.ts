@@ -94,7 +94,7 @@ function pauseFor(milliseconds: number, signal: AbortSignal): Promise<void> {
 }
 
 /** Milliseconds, or what went wrong without a value. */
-async function timed(system: PostgresSystem, sql: string): Promise<number | { problem: string }> {
+export async function timed(system: PostgresSystem, sql: string): Promise<number | { problem: string }> {
   try {
     return await system.transaction(async (client) => {
       await client.query(`SET LOCAL statement_timeout = '${PROBE_LIMIT}'`);

@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg';
 import type { LifeStep, RunRef, StepEvidence, StepState, StepUndo } from '../../migration/protocol';
 import type { PostgresSystem } from '../connectors/postgres/system';
-import { audit, leaseLost } from './control-store';
+import { audit, hasTable, leaseLost } from './control-store';
 
 /** A step to carry out. `attempt`: the try at a cutover, or at a rollback, that it belongs to. */
 export interface StepPlan { attempt: number; step: string; undo: StepUndo }
@@ -48,9 +48,10 @@ export async function nextAttempt(control: PostgresSystem, ref: RunRef): Promise
   });
 }
 
-/** Every step of a migration, or of one attempt, in the order they were opened. */
+/** Every step of a migration, or of one attempt, in the order they were opened. None in a control store of before steps were kept. */
 export async function readSteps(control: PostgresSystem, migration: string, attempt?: number): Promise<LifeStep[]> {
   return control.use(async (client) => {
+    if (!(await hasTable(client, 'audit_head'))) return [];
     const { rows } = await client.query<LifeStep>(`SELECT ${COLUMNS} FROM caravan.step WHERE migration = $1 AND ($2::bigint IS NULL OR attempt = $2) ORDER BY id`, [migration, attempt ?? null]);
     return rows;
   });

@@ -2,6 +2,7 @@ import { noCounts, type Counts } from '../../migration/accounting';
 import type { CheckOutcome, CompareResult, DatasetProgress, Verdict } from '../../migration/protocol';
 import type { AuditTrail } from '../../migration/audit-trail';
 import type { ReportData } from '../../workers/door';
+import { phaseTimes, type PhaseTimes } from './phases';
 
 export interface ReportDatasetView {
   name: string; from: string; to: string; state: DatasetProgress['state']; counts: Counts;
@@ -21,6 +22,10 @@ export interface ReportView {
   datasets: ReportDatasetView[]; quarantine: ReportQuarantineView[]; checks: ReportCheckView[]; comparisons: ReportCheckView[]; criteria: ReportCriterion[];
   blocked: { step: string; code: string; message: string; since: string }[];
   approvals: { gate: string; by: string; role: string | null; reason: string | null; evidence: string | null; identity: 'claimed' | 'signed'; at: string }[]; signOff: string[];
+  /** Every phase with when it began and how long it took. */
+  phases: PhaseTimes[];
+  /** Steps of the cutover and of a rollback. `undo`: how it is taken back; null where nothing has to be. */
+  steps: { attempt: number; step: string; state: string; at: string; tookMs: number | null; what: string | null; undo: string | null }[];
   /** What people decided about blocked steps. */
   decisions: { step: string; action: string; by: string | null; reason: string | null; at: string }[];
   /** Steps the result lacks, because a person left them out. */
@@ -60,9 +65,16 @@ export function shapeReport(data: ReportData, generatedAt: Date): ReportView {
     approvals: data.approvals.map((one) => ({ gate: one.gate, by: one.by, role: one.role ?? null, reason: one.reason ?? null, evidence: one.evidence ?? null, identity: one.identity, at: one.at })),
     decisions: data.decisions.map(({ step, action, by, reason, at }) => ({ step, action, by, reason, at })),
     skipped: data.skipped.map(({ step, by, reason }) => ({ step, by: by ?? null, reason: reason ?? null })),
-    signOff: plan.sign_off, carried: carriedKinds(data.objects), notCarried: shapeNotCarried(data),
+    signOff: plan.sign_off, phases: phaseTimes(data.trail), steps: data.steps.map(shapeStep), carried: carriedKinds(data.objects), notCarried: shapeNotCarried(data),
     trail: data.trail,
     events: data.audit.slice(-EVENTS_SHOWN).map(({ at, actor, event }) => ({ at, actor, event })),
+  };
+}
+
+function shapeStep({ attempt, step, state, openedAt, closedAt, evidence, undo }: ReportData['steps'][number]): ReportView['steps'][number] {
+  return {
+    attempt, step, state, at: openedAt, tookMs: closedAt === null ? null : Date.parse(closedAt) - Date.parse(openedAt), what: evidence?.what ?? null,
+    undo: undo.do === 'none' ? null : undo.do === 'switch_application' ? `${undo.application} back to the ${undo.to} side` : `${inWords(undo.do)} on the ${undo.side}`,
   };
 }
 
@@ -130,7 +142,7 @@ function shapeQuarantine(rows: ReportData['quarantine']): ReportQuarantineView[]
 }
 
 function judgeCriteria(data: ReportData, counts: Counts, open: number, waived: number): ReportCriterion[] {
-  const { migrated, error_rate: errorRate } = data.plan.success;
+  const { migrated, error_rate: errorRate, performance_within: within } = data.plan.success;
   const criteria: ReportCriterion[] = [];
   const total = Math.max(data.status.progress?.total ?? 0, counts.read);
   if (migrated !== undefined) {
@@ -142,7 +154,23 @@ function judgeCriteria(data: ReportData, counts: Counts, open: number, waived: n
     const found = counts.read === 0 ? 0 : (open + waived) / counts.read;
     criteria.push({ name: 'Error rate', wanted: `at most ${percent(errorRate)}`, found: percent(found), met: found <= errorRate });
   }
+  if (migrated !== undefined) {
+    const rows = data.checks.flatMap(({ outcome }) => ('compared' in outcome ? [outcome] : []));
+    const equal = rows.filter(({ verdict }) => verdict === 'passed' || verdict === 'explained').length;
+    const all = Object.keys(data.plan.datasets).length;
+    criteria.push({ name: 'Zero loss', wanted: 'every row of every dataset equal by hash', found: `${equal} of ${all} datasets`, met: equal === all });
+  }
+  if (within !== undefined) criteria.push(judgePerformance(data, within));
   return criteria;
+}
+
+/** The slowest probe counts; one that could not be timed on both sides is not met. */
+function judgePerformance({ plan, checks }: ReportData, within: number): ReportCriterion {
+  const slower = checks.flatMap(({ outcome }) => ('slower' in outcome && typeof outcome.slower === 'number' ? [outcome.slower] : []));
+  const measured = slower.length > 0 && slower.length === Object.values(plan.probes).filter(({ source }) => source !== undefined).length;
+  const worst = Math.max(0, ...slower);
+  const found = !measured ? 'not measured: it needs `probes` that run on both sides' : worst > 0 ? `${percent(worst)} slower` : 'not slower';
+  return { name: 'Performance', wanted: `at most ${percent(within)} slower`, found, met: measured && worst <= within };
 }
 
 /** Never rounds up to 100 % or down to 0 %. */

@@ -22,10 +22,10 @@ describe('checks', () => {
     await query(bench.target, `CREATE TABLE orders (id int PRIMARY KEY, email text, total numeric); INSERT INTO orders VALUES (1, 'a@x', 1.1), (2, 'b@x', 9007199254740993.010), (3, NULL, 5)`);
   });
 
-  const checked = async (checks: object): Promise<{ deps: ActivityDependencies; view: RunView; run(when: 'before' | 'after'): ReturnType<typeof runChecks> }> => {
+  const checked = async (checks: object, more: object = {}): Promise<{ deps: ActivityDependencies; view: RunView; run(when: 'before' | 'after'): ReturnType<typeof runChecks> }> => {
     const deps = bench.dependencies({ owner: 'closed' });
     runs += 1;
-    const view = await admit(deps, admission(`run-${runs}`, { plan: planOf({ checks }) }));
+    const view = await admit(deps, admission(`run-${runs}`, { plan: planOf({ checks, ...more }) }));
     return { deps, view, run: async (when) => {
       const { outcomes, failed } = await inActivity(() => runChecks(deps, { ref: view.ref, when }));
       // Those of objects have their own test (mutations.test.ts).
@@ -35,6 +35,20 @@ describe('checks', () => {
   const both = (sql: string, more: object = {}): object => ({ source: sql, target: sql, ...more });
   const sum = both('SELECT sum(total) FROM orders -- all');
   const nulls = 'SELECT count(*) FROM orders WHERE email IS NULL';
+
+  test('probes are timed on both sides and compared with what the plan allows', async () => {
+    const slow = 'SELECT pg_sleep(0.06), count(*) FROM orders';
+    const { run } = await checked({}, {
+      success: { performance_within: '10%' },
+      probes: { same: 'SELECT count(*) FROM orders', slower: { source: 'SELECT pg_sleep(0.03)', target: slow }, faster: { source: slow, target: 'SELECT 1' }, broken: 'SELECT nothing FROM orders', alone: { target: 'SELECT 1' } },
+    });
+    const { outcomes, failed } = await run('after');
+    expect(failed).toBe(0);
+    const verdicts = Object.fromEntries(outcomes.map(({ name, verdict, kind }) => [name, `${kind} ${verdict}`]));
+    expect(verdicts).toEqual({ same: 'performance passed', slower: 'performance warned', faster: 'performance passed', broken: 'performance warned' });
+    expect(outcomes.find(({ name }) => name === 'slower')?.detail).toMatch(/^old side \d+(\.\d)? ms, new side \d+(\.\d)? ms, medians of 5: \d+ % slower; allowed: 10 % slower$/);
+    expect(outcomes.find(({ name }) => name === 'broken')?.detail).toContain('nothing');
+  });
 
   test('equal numbers pass whatever their scale; a difference fails, or is explained by quarantine; never silently', async () => {
     const { deps, view, run } = await checked({ business_rules: { totals: sum, emails: both('SELECT min(email) FROM orders') } });

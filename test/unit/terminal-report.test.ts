@@ -7,11 +7,11 @@ import type { ReportData } from '../../workers/door-contract';
 
 const counts = { read: 1000, written: 990, unchanged: 0, quarantined: 10, filtered: 0 };
 const entry = (seq: number, prev: string, event: string): AuditEntry => {
-  const one = { seq, prev, at: `2026-01-01T00:00:0${seq}.000001Z`, actor: 'Ada Lovelace é', event, body: '{"n": 1}', hash: '' };
+  const one = { seq, prev, at: `2026-01-01T00:00:0${seq}.000001Z`, actor: 'Ada Lovelace é', event, body: '{"phase": "validation"}', hash: '' };
   return { ...one, hash: entryHash('shop', one) };
 };
 const first = entry(1, '', 'admitted');
-const second = entry(2, first.hash, 'status');
+const second = entry(2, first.hash, 'phase_entered');
 const third = entry(3, second.hash, 'closed');
 const evil = '<script>alert(1)</script> & "x"';
 const data: ReportData = {
@@ -36,6 +36,7 @@ const data: ReportData = {
     { at: '2026-01-01T00:00:00.000Z', actor: 'tester', event: 'admitted', body: { secret: 'never shown' } },
     { at: '2026-01-01T00:00:01.000Z', actor: 'caravan', event: 'schema_created', body: { left_out: [{ dataset: 'users', what: 'access method', name: 'heap2', reason: 'there is none' }] } },
   ],
+  steps: [{ id: 1, attempt: 1, step: 'block writes on the source', state: 'done', epoch: 1, undo: { do: 'allow_writes', side: 'source' }, evidence: { what: evil }, openedAt: '2026-01-01T00:00:01.000Z', closedAt: '2026-01-01T00:00:02.500Z' }],
   trail: { migration: 'shop', entries: [first, second, third], head: { seq: 3, hash: third.hash }, unchained: 0 },
   objects: [
     { source: 'legacy', kind: 'view', name: 'app.totals', state: 'made', datasets: [], reason: null },
@@ -51,7 +52,9 @@ test('the report counts, judges and times', () => {
     durationMs: 600_000, openQuarantine: 4, waived: 6,
     datasets: [{ name: 'users', copyMs: 10_000, rowsPerSecond: 100 }, { name: 'later', copyMs: null, rowsPerSecond: null, state: 'waiting' }],
     quarantine: [{ dataset: 'users', rule: 'format:email', column: 'email', open: 4, waived: 6, replayed: 0, gone: 0 }],
-    criteria: [{ name: 'Migrated', wanted: 'at least 100 %', found: '99.6 %', met: false }, { name: 'Error rate', wanted: 'at most 1 %', found: '1 %', met: true }],
+    criteria: [{ name: 'Migrated', wanted: 'at least 100 %', found: '99.6 %', met: false }, { name: 'Error rate', wanted: 'at most 1 %', found: '1 %', met: true }, { name: 'Zero loss', found: '0 of 2 datasets', met: false }],
+    phases: [{ phase: 'preparation', startedAt: '2026-01-01T00:00:01.000001Z', durationMs: 1_000 }, { phase: 'validation', durationMs: 1_000, endedAt: '2026-01-01T00:00:03.000001Z' }],
+    steps: [{ step: 'block writes on the source', state: 'done', tookMs: 1_500, undo: 'allow writes on the source' }],
   });
 });
 
