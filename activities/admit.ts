@@ -62,7 +62,8 @@ export async function readmit(deps: ActivityDependencies, { ref }: { ref: RunRef
   return viewOf(deps, control, plan, { ...ref, planHash: row.plan_hash }, false);
 }
 
-async function viewOf(deps: ActivityDependencies, control: PostgresSystem, plan: Plan, ref: RunRef, complete: boolean): Promise<RunView> {
+/** The orchestration view of an admitted plan. */
+export async function viewOf(deps: ActivityDependencies, control: PostgresSystem, plan: Plan, ref: RunRef, complete: boolean): Promise<RunView> {
   const approved = (await readApprovals(control, plan.migration)).map((approval) => approval.gate);
   const removed = (await removedDatasets(control, plan.migration)).filter(({ name }) => !Object.hasOwn(plan.datasets, name));
   return { ...boundedView(planView(plan, ref, complete)), searchAttributes: deps.searchAttributes ?? false, approved, notify: notifyTargets(plan), ...(removed.length > 0 ? { removed } : {}) };

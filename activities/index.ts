@@ -35,6 +35,10 @@ import { settleReferences } from './settle-references';
 import { takeAgain } from './take-again';
 import { takeInventory } from './take-inventory';
 import { transformBatch } from './transform-batch';
+import { beginRollback } from './undoing/begin-rollback';
+import { forecastRollback } from './undoing/forecast-rollback';
+import { blockForRollback, bringHome, finishRollback, openForRollback, stopCopying } from './undoing/rollback-work';
+import { judgeForRollback, undoDataset } from './undoing/undo-dataset';
 import { validateBatch } from './validate-batch';
 import { watchProgress } from './watch-progress';
 import { writeBatch } from './write-batch';
@@ -66,6 +70,15 @@ export function createActivities(deps: ActivityDependencies): Activities {
     watchProbes: (input) => watchProbes(deps, input),
     dryRunCutover: (input) => dryRunCutover(deps, input),
     ...preparationActivities(deps),
+    forecastRollback: (start) => forecastRollback(deps, start),
+    beginRollback: (input) => beginRollback(deps, input),
+    stopCopying: (input) => stopCopying(deps, input),
+    blockForRollback: (input) => blockForRollback(deps, input),
+    openForRollback: (input) => openForRollback(deps, input),
+    bringHome: (input) => bringHome(deps, input),
+    judgeForRollback: (input) => judgeForRollback(deps, input),
+    undoDataset: (input) => undoDataset(deps, input),
+    finishRollback: (input) => finishRollback(deps, input),
     watchProgress: (input) => watchProgress(deps, input),
     runChecks: (input) => runChecks(deps, input),
     takeInventory: (ref) => takeInventory(deps, ref),

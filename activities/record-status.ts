@@ -3,7 +3,7 @@ import type { ActivityDependencies } from './dependencies';
 import { asPostgres } from './connectors/postgres/system';
 import { audit, updateUnderLease } from './stores/control-store';
 
-const FINAL: ReadonlySet<RunStatus> = new Set(['complete', 'failed', 'cancelled', 'aborted']);
+const FINAL: ReadonlySet<RunStatus> = new Set(['complete', 'failed', 'cancelled', 'aborted', 'rolled_back']);
 
 /**
  * Makes phase, status and blocked steps visible in the control store, for `status` without Temporal. Durable when it returns; repeats change nothing.

@@ -2,7 +2,7 @@
  * Shapes of what surrounds the copy: gates, rehearsal, cutover, rollback. They outlive a deploy like those of protocol.ts, which exports them, too.
  * A run whose view has no `life` knows none of it, so histories from before it existed replay unchanged.
  */
-import type { GroupView, RunInput, RunRef, ValidationResult } from './protocol';
+import type { GroupView, RunInput, RunRef, ValidationResult, RunView } from './protocol';
 
 /** The moment a gate stands before: the rehearsal, the first row, the switch of the applications, the end of the migration. */
 export type GateStage = 'test' | 'production' | 'switch' | 'finish';
@@ -57,8 +57,25 @@ export interface UndoneDataset { dataset: string; state: 'nothing' | 'judged' | 
 /** What a person sends to a running migration as the update `rollback`. */
 export type RollbackRequest = Omit<RollbackStart, 'migration' | 'activityQueue'>;
 
+/** What a rollback is made of. */
+export interface RollbackActivities {
+  /** Changes nothing and needs no lease: what a rollback would do, how long it would take, and what would be lost. */
+  forecastRollback(start: RollbackStart): Promise<RollbackForecast>;
+  /** Takes the lease over, whoever has it, and records what the rollback is; one that was begun before goes on. */
+  beginRollback(input: BeginRollbackInput): Promise<RollbackBegun>;
+  stopCopying(input: RollbackStepInput): Promise<LifeStep>;
+  /** Blocks or opens the tables of these datasets on one side, and proves it by a write. */
+  blockForRollback(input: RollbackSideInput): Promise<LifeStep>;
+  openForRollback(input: RollbackSideInput): Promise<LifeStep>;
+  /** Full: what the new side wrote goes to the old one, dataset by dataset. */
+  bringHome(input: RollbackStepInput): Promise<LifeStep>;
+  judgeForRollback(input: RollbackDatasetInput): Promise<UndoneDataset>;
+  undoDataset(input: RollbackDatasetInput & { policy: ConflictPolicy; keepRows?: boolean }): Promise<UndoneDataset>;
+  finishRollback(input: StepInput & { undone: UndoneDataset[] }): Promise<LifeStep>;
+}
+
 /** The activities of these phases, under the names they are registered by. The parts are declared where the phases are written. */
-export interface LifeActivities {
+export interface LifeActivities extends RollbackActivities {
   /** Ends nothing and changes nothing: what the control store knows of the steps of a migration, oldest first. */
   lifeSteps(input: { ref: RunRef }): Promise<LifeStep[]>;
   /** Each opens its step with its undo before it does anything, and closes it with its evidence. A repeat goes on with the same epoch. */
@@ -77,6 +94,21 @@ export interface LifeActivities {
   /** Changes nothing: what each step of a cutover would do, and what hinders it. */
   dryRunCutover(input: { ref: RunRef }): Promise<DryRunStep[]>;
 }
+
+/** `rows`: that would go. `strangers`: of them, rows that others may have changed or brought; null: not counted in time. */
+export interface RollbackDatasetForecast { dataset: string; state: string; rows: number; strangers: number | null }
+/** `inUseSince`: the new side accepts writes since then. `loss`: what would be lost or left behind, in sentences. `halfWay`: an earlier rollback goes on. */
+export interface RollbackForecast {
+  migration: string; tier: RollbackTier; datasets: RollbackDatasetForecast[]; others: string[]; rows: number; strangers: number | null; applications: string[];
+  inUseSince: string | null; seconds: number; loss: string[]; policy: ConflictPolicy; nothingToDo: boolean; halfWay: boolean; owner: { workflowId: string; status: string };
+}
+export interface BeginRollbackInput extends RollbackStart { workflowId: string; firstRunId: string; namespace?: string }
+/** `datasets`: in the order they are taken back. `cutover`: the plan switches applications, so the new side stays blocked afterwards. */
+export interface RollbackBegun { view: RunView; attempt: number; tier: RollbackTier; datasets: string[]; others: string[]; applications: string[]; inUse: boolean; cutover: boolean; policy: ConflictPolicy }
+export interface RollbackStepInput extends StepInput { datasets: string[] }
+export interface RollbackSideInput extends RollbackStepInput { side: Side; partial: boolean }
+export interface RollbackDatasetInput { ref: RunRef; dataset: string; attempt: number; leaving: string[]; exporting?: boolean }
+export interface RollbackResult { migration: string; status: 'rolled_back' | 'nothing_to_do'; tier: RollbackTier; datasets: UndoneDataset[]; skipped: string[] }
 
 /** One step of one try at a cutover, or a rollback. */
 export interface StepInput { ref: RunRef; attempt: number; step: string }

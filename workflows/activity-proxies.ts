@@ -73,6 +73,11 @@ export function watchProbesActivities(queue: string, watchMs: number): ControlAc
   });
 }
 
+/** Steps of a rollback: up to 30 days each, kept alive by their heartbeat, on the queue of the control work, whose workers reach both sides. */
+export function rollbackActivities(queue: string, summary: string): ControlActivities & CopyActivities {
+  return proxyActivities<ControlActivities & CopyActivities>({ taskQueue: queue, summary, startToCloseTimeout: 30 * DAY, heartbeatTimeout: '30s', retry: RETRIES.few });
+}
+
 /** The look at the ledger: waits for news up to `maxWaitMs`; the workflow never waits for it to be cancelled. */
 export function watchActivities(queue: string, maxWaitMs: number): ControlActivities {
   return proxyActivities<ControlActivities>({

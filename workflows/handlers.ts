@@ -7,6 +7,8 @@ import {
 import { chooseStep, chooseSteps } from './resolution';
 import type { RunControl } from './run-control';
 
+const HALF_WAY = 'A rollback is not left half way: choose retry, or skip to leave this step out.';
+
 /** Registers all that may be sent to a root workflow, described for the dialogs of the UI. Call before the first await. */
 export function registerHandlers(run: RunControl): void {
   registerResolution(run);
@@ -28,11 +30,11 @@ function registerResolution(run: RunControl): void {
     return `${resolution.action}: ${step.step}`;
   }, {
     description: 'Decides on a blocked step: {"action": "retry", "by": "your name"}. Actions: retry, skip (leave the step out), abort (end the run, rows stay). Optional: "step" (needed where several are blocked), "reason", and for a retry "overrides": {"batchSize": 1000} or {"repair": true}.',
-    validator: (resolution: StepResolution) => refuse(chooseStep(run.blocked, resolution)),
+    validator: (resolution: StepResolution) => refuse(run.phase === 'rollback' && resolution?.action === 'abort' ? HALF_WAY : chooseStep(run.blocked, resolution)),
   });
   setHandler(resolveStepSignal, (resolution) => {
     const steps = chooseSteps(run.blocked, resolution);
-    if (typeof steps === 'string') log.warn('decision ignored', { reason: steps });
+    if (typeof steps === 'string' || (run.phase === 'rollback' && resolution.action === 'abort')) log.warn('decision ignored', { reason: typeof steps === 'string' ? steps : HALF_WAY });
     else for (const step of steps) run.resolve(step, resolution);
   }, { description: 'Like resolveStep, for many runs at once from a list filter: a retry that names no step means every blocked step.' });
 }

@@ -6,3 +6,4 @@ export { productionMigration } from './production-migration';
 export { datasetMigration } from './dataset-migration';
 export { cutover } from './cutover';
 export { validation } from './validation';
+export { rollback } from './rollback';

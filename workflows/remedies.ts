@@ -38,6 +38,9 @@ const REMEDIES: Partial<Record<ErrorCode, string[]>> = {
   MONITORING_FAILED: ['Mend the new side, then retry: the window begins again.', 'Or skip: that accepts it on the record.', 'Or abort: the cutover is taken back, and what was written on the new side is listed.'],
   REHEARSAL_FAILED: ['Correct what the message names, then retry: the rehearsal begins again.', 'Or skip, with your name and a reason: that waives the rehearsal, on the record.'],
   REHEARSAL_STALE: ['Retry: the sample goes through the whole process again.', 'Or skip, with your name and a reason: that waives the rehearsal, on the record.'],
+  ROLLBACK_CONFLICT: ['Decide what becomes of these rows: retry with `overrides: {"changedRows": "keep_new"}` (they stay) or `"restore_old"` (changed ones go back).', 'Or skip: this dataset stays migrated, on the record.'],
+  UNDO_MISSING: ['Restore the table from the verified backup, then skip.', 'Or skip: this dataset stays migrated, on the record.'],
+  ROLLBACK_REFUSED: ['Do what the message says, then retry.', 'Or skip: this step is left out, on the record.'],
   STAGING_FAILED: ['Make sure that the staging folder exists, has space and is reached by both sides, then retry.'],
 };
 

@@ -1,6 +1,7 @@
 import type { BlockedStep, StepOverrides, StepResolution } from '../migration/protocol';
 
 const ACTIONS = ['retry', 'skip', 'abort'];
+const POLICIES = ['keep_new', 'restore_old', 'stop'];
 
 /**
  * Which blocked step a person means.
@@ -38,7 +39,8 @@ function judge(resolution: StepResolution | undefined): string | null {
 function judgeOverrides(overrides: StepOverrides | undefined): string | null {
   const sizes = ['batchSize', 'checkpointInterval', 'parallelWorkers'];
   for (const [name, value] of Object.entries(overrides ?? {}) as [string, unknown][]) {
-    if (name === 'repair' ? typeof value !== 'boolean' : !sizes.includes(name)) return `There is no override "${name}" with this value. Known: ${sizes.join(', ')} (whole numbers above 0), repair (true or false).`;
+    if (name === 'changedRows' && POLICIES.includes(value as string)) continue;
+    if (name === 'repair' ? typeof value !== 'boolean' : !sizes.includes(name)) return `There is no override "${name}" with this value. Known: ${sizes.join(', ')} (whole numbers above 0), repair (true or false), changedRows (${POLICIES.join(', ')}).`;
     if (name !== 'repair' && !(Number.isInteger(value) && (value as number) > 0)) return `The override "${name}" must be a whole number above 0.`;
   }
   return null;

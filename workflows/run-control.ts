@@ -96,7 +96,8 @@ export class RunControl {
     if (this.outcome) return this.outcome;
     if (this.blockedSteps.size > 0) return 'blocked';
     if (this.waitingGate !== null) return 'waiting_for_approval';
-    return this.pausedBy.size > 0 ? 'paused' : 'running';
+    if (this.pausedBy.size > 0) return 'paused';
+    return this.phaseNow === 'rollback' ? 'rolling_back' : 'running';
   }
 
   /** When the cutover at hand is undone by itself. */

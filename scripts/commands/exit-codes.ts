@@ -30,7 +30,7 @@ const UNREACHABLE: readonly ErrorCode[] = ['SYSTEM_UNREACHABLE', 'SYSTEM_BUSY', 
 /** A person has to decide or repair something; then the same command goes on. */
 const BLOCKED: readonly ErrorCode[] = [
   'LEASE_HELD', 'LEASE_LOST', 'FENCED', 'SYSTEM_CHANGED', 'PRIVILEGE_MISSING', 'SCHEMA_CHANGED', 'TARGET_NOT_EMPTY', 'TARGET_OWNED', 'ENGINE_MISMATCH', 'PLAN_CHANGED', 'PLAN_AMENDED', 'ROW_REFUSED',
-  'ERROR_RATE_EXCEEDED', 'SPEED_TOO_LOW', 'KEY_NOT_UNIQUE', 'CHECK_FAILED', 'VALIDATION_FAILED', 'QUEUE_UNSERVED', 'NO_PROGRESS',
+  'ERROR_RATE_EXCEEDED', 'SPEED_TOO_LOW', 'KEY_NOT_UNIQUE', 'CHECK_FAILED', 'VALIDATION_FAILED', 'QUEUE_UNSERVED', 'NO_PROGRESS', 'ROLLBACK_REFUSED', 'ROLLBACK_CONFLICT', 'UNDO_MISSING',
 ];
 const BAD_USAGE: readonly ErrorCode[] = ['PLAN_INVALID', 'PLAN_NOT_FOUND', 'APPROACH_NOT_BUILT', 'CONNECTION_UNKNOWN', 'OBJECT_MISSING', 'MAPPING_INVALID', 'SQL_INVALID'];
 
@@ -55,6 +55,6 @@ export function exitCodeOf(error: unknown): number {
 /** The exit code for a migration as it stands. Running and paused are no failure. */
 export function exitCodeOfStatus(status: RunStatus): number {
   if (status === 'blocked' || status === 'waiting_for_approval') return EXIT.blocked;
-  if (status === 'aborted' || status === 'cancelled') return EXIT.undone;
+  if (status === 'aborted' || status === 'cancelled' || status === 'rolled_back') return EXIT.undone;
   return status === 'failed' ? EXIT.unexpected : EXIT.complete;
 }

@@ -1,9 +1,10 @@
 import { nearest } from '../../migration/plan/finding';
-import type { StepOverrides } from '../../migration/protocol';
+import type { ConflictPolicy, StepOverrides } from '../../migration/protocol';
 import { UsageError } from './exit-codes';
 
-const NUMBERS: Record<string, Exclude<keyof StepOverrides, 'repair'>> = { batch_size: 'batchSize', checkpoint_interval: 'checkpointInterval', parallel_workers: 'parallelWorkers' };
-const NAMES = [...Object.keys(NUMBERS), 'repair'];
+const NUMBERS: Record<string, Exclude<keyof StepOverrides, 'repair' | 'changedRows'>> = { batch_size: 'batchSize', checkpoint_interval: 'checkpointInterval', parallel_workers: 'parallelWorkers' };
+const NAMES = [...Object.keys(NUMBERS), 'repair', 'changed_rows'];
+const POLICIES: readonly ConflictPolicy[] = ['keep_new', 'restore_old', 'stop'];
 
 /** `batch_size=1000`, `repair=true` -> overrides of one step. @throws UsageError naming the nearest valid name. */
 export function parseSettings(settings: string[]): StepOverrides {
@@ -13,6 +14,12 @@ export function parseSettings(settings: string[]): StepOverrides {
     if (name === 'repair') {
       if (value !== 'true' && value !== 'false') throw new UsageError(`--set repair takes true or false, not "${value}"`);
       overrides.repair = value === 'true';
+      continue;
+    }
+    if (name === 'changed_rows') {
+      const policy = POLICIES.find((one) => one === value);
+      if (!policy) throw new UsageError(`--set changed_rows takes ${POLICIES.join(', ')}, not "${value}"`);
+      overrides.changedRows = policy;
       continue;
     }
     const key = Object.hasOwn(NUMBERS, name) ? NUMBERS[name] : undefined;

@@ -10,7 +10,7 @@ import { noCounts } from '../../migration/accounting';
 import {
   QUERIES, WORKFLOWS,
   type CheckOutcome, type CompareResult, type ControlActivities, type CopyActivities, type DatasetView, type ErrorCode, type LifeStep, type MigrationResult, type RunProgress,
-  type PreparationActivities, type RunView, type SegmentRef, type SliceResult,
+  type PreparationActivities, type RollbackActivities, type RunView, type SegmentRef, type SliceResult,
 } from '../../migration/protocol';
 import { testStack } from '../fixtures/stack';
 
@@ -89,6 +89,7 @@ function succeeding(world: World): Activities {
     openCutover: () => Promise.resolve({ attempt: 1, complete: false, leftovers: [], unclaimed: 0 }),
     watchProbes: ({ seen }) => Promise.resolve({ ...seen, looks: seen.looks + 1 }),
     dryRunCutover: () => Promise.resolve([]),
+    ...({} as RollbackActivities),
     ...preparing,
     admit: () => Promise.resolve(world.view), readmit: () => Promise.resolve(world.view),
     recordStatus: () => Promise.resolve(), recordApproval: () => Promise.resolve({}), recordDecision: () => Promise.resolve(), closeRun: () => Promise.resolve(), notify: () => Promise.resolve(),

@@ -1,0 +1,43 @@
+/** The steps of a rollback: their names, and what the control store's list of them means. Pure. */
+import { COMPLETE_STEP, CUTOVER_STEPS } from './cutover-steps';
+import type { ConflictPolicy, LifeStep, RollbackTier } from './protocol';
+
+/** Names outlive a deploy: a rollback that starts again reads those of the one before. */
+export const ROLLBACK_STEPS = {
+  begin: 'rollback: begin',
+  fence: 'rollback: stop the copies',
+  blockNew: 'rollback: new side refuses writes',
+  blockLegacy: 'rollback: old side refuses writes',
+  reverse: 'rollback: bring writes home',
+  switchBack: (application: string): string => `rollback: switch ${application} back`,
+  openLegacy: 'rollback: old side accepts writes',
+  objects: 'rollback: objects of the target',
+  openNew: 'rollback: new side accepts writes',
+  complete: 'rollback complete',
+} as const;
+
+/** What a rollback was begun with, as its first step has it on record. */
+export interface BegunRollback { attempt: number; tier: RollbackTier; datasets: string[]; policy: ConflictPolicy; inUse: boolean; complete: boolean }
+
+/** The latest rollback of a migration; null: there was none. */
+export function latestRollback(steps: readonly LifeStep[]): BegunRollback | null {
+  const begun = steps.filter(({ step, state }) => step === ROLLBACK_STEPS.begin && state === 'done').at(-1);
+  const evidence = begun?.evidence;
+  if (!begun || !evidence) return null;
+  return {
+    attempt: begun.attempt, tier: evidence['tier'] as RollbackTier, datasets: String(evidence['datasets'] ?? '').split('\n').filter((name) => name !== ''),
+    policy: evidence['policy'] as ConflictPolicy, inUse: evidence['in_use'] === true,
+    complete: steps.some(({ attempt, step, state }) => attempt === begun.attempt && step === ROLLBACK_STEPS.complete && state === 'done'),
+  };
+}
+
+/** The applications may have written to the new side: it was opened, or an application was pointed to it, and nobody has taken that back. Since when, in ISO text. */
+export function newSideOpenSince(steps: readonly LifeStep[]): string | null {
+  const opened = steps.find(({ step, state }) => state !== 'undone' && state !== 'skipped' && (step === CUTOVER_STEPS.openTarget || step === COMPLETE_STEP || step.startsWith('switch ')));
+  return opened?.openedAt ?? null;
+}
+
+/** Steps of cutovers that a rollback of everything takes back. */
+export function cutoverSteps(steps: readonly LifeStep[]): LifeStep[] {
+  return steps.filter(({ step, state }) => state !== 'undone' && !step.startsWith('rollback'));
+}
