@@ -29,3 +29,8 @@ CREATE TABLE monthly_revenue (
   revenue numeric NOT NULL,
   PRIMARY KEY (month, currency)
 );
+
+-- Where the shop's application looks for its database. The cutover switches it.
+CREATE SCHEMA ops;
+CREATE TABLE ops.shop_app (database text NOT NULL);
+INSERT INTO ops.shop_app VALUES ('legacy');

@@ -20,6 +20,8 @@ export interface FollowRequest {
   session: Session; door: Door; opened: OpenedRun; signal: AbortSignal; migration: string;
   /** Decides on a blocked step without asking; null leaves it to a person. */
   decide?: (blocked: BlockedStep) => StepResolution | null;
+  /** Somebody else answers the gates: waiting at one needs nobody here. */
+  answered?: boolean;
 }
 
 export type RunEnd<R> =
@@ -99,7 +101,7 @@ async function watch<R>(request: FollowRequest, picture: Picture, stop: AbortSig
       const version = JSON.stringify([view.progress?.version, view.status, view.blocked]);
       if (version !== seen) changedAt = Date.now();
       seen = version;
-      if (view.status === 'blocked' || view.status === 'waiting_for_approval') {
+      if (view.status === 'blocked' || (view.status === 'waiting_for_approval' && !request.answered)) {
         if (await decideAlone(request, view)) seen = '';
         else if (canAsk) {
           picture.live.end();

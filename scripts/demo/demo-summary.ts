@@ -4,6 +4,7 @@ import { countOf, formatCount, formatDuration, formatPercent } from '../terminal
 import { verdictMark } from '../terminal/summary';
 import { renderPairs, renderTable } from '../terminal/table';
 import type { Terminal } from '../terminal/terminal';
+import { fitText } from '../terminal/text-width';
 
 const REASONS_SHOWN_MAX = 14;
 const VERDICT_WORDS: Record<Verdict, string> = { passed: 'passed', explained: 'explained by quarantine', warned: 'warned', failed: 'failed' };
@@ -49,6 +50,22 @@ function renderRows(comparisons: CompareResult[], terminal: Terminal): string[] 
   const worst = WORST_FIRST.find((verdict) => comparisons.some((one) => one.verdict === verdict)) ?? 'passed';
   const equal = sum('compared') - sum('explained') - sum('missing') - sum('different') - sum('unreadable');
   return [`  ${verdictMark(worst, terminal)} every row by hash, both ways: ${formatCount(equal)} equal, ${formatCount(sum('explained'))} in quarantine, ${formatCount(wrong)} missing, extra or different`];
+}
+
+/** Most steps take no time worth a word. */
+function tookLong(openedAt: string, closedAt: string | null): string {
+  const took = closedAt === null ? 0 : Date.parse(closedAt) - Date.parse(openedAt);
+  return took >= 1_000 ? formatDuration(took) : '';
+}
+
+/** The steps of the cutover, each with how long it took and what was seen. */
+export function renderSteps(steps: ReportData['steps'], { color, columns, marks }: Terminal): string[] {
+  if (steps.length === 0) return [];
+  const room = Math.max(40, columns - 50);
+  const rows = steps.map(({ step, state, openedAt, closedAt, evidence }) => [
+    step, state === 'done' ? '' : state, tookLong(openedAt, closedAt), fitText(evidence?.what ?? '', room, marks.ellipsis),
+  ]);
+  return renderTable([{ title: 'cutover' }, { title: '' }, { title: 'took' }, { title: 'what was seen' }], rows, color.dim);
 }
 
 /** Rows in quarantine by dataset and reason, most first. */

@@ -6,6 +6,7 @@ import { setMaxListeners } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, Option } from 'commander';
+import { gateViews } from '../../migration/plan/life-view';
 import { TASK_QUEUE, WORKFLOWS, type MigrationInput, type MigrationResult } from '../../migration/protocol';
 import { EXIT } from '../commands/exit-codes';
 import { follow, type RunEnd } from '../commands/follow';
@@ -16,8 +17,9 @@ import { sealed } from '../report/evidence';
 import { renderReport } from '../report/render';
 import { shapeReport } from '../report/shape';
 import { countOf, formatDuration } from '../terminal/quantities';
+import { approveAsPeople } from './approver';
 import { startDemoServers, type DemoServers } from './demo-servers';
-import { renderDatasetTimes, renderOutcome, renderQuarantine } from './demo-summary';
+import { renderDatasetTimes, renderOutcome, renderQuarantine, renderSteps } from './demo-summary';
 import { FULL_SHOP, legacyShop, SMALL_SHOP } from './legacy-shop';
 import { seedDatabase } from './seed-database';
 import { untilEnter } from './until-enter';
@@ -65,8 +67,13 @@ async function demo(session: Session, options: DemoOptions): Promise<number> {
   setMaxListeners(0, calls.signal);
   session.onClose(() => Promise.resolve(calls.abort()));
   const waited = Object.assign(Object.create(handle) as typeof handle, { result: () => temporal.client.withAbortSignal(calls.signal, () => handle.result()) });
+  const { plan } = await door.loadPlan(PLAN);
+  void approveAsPeople({
+    door, handle, migration: PLAN, gates: gateViews(plan), signal: calls.signal,
+    onApproved: ({ gate, by, role }) => session.print(`${color.green(marks.ok)} ${gate}  ${color.dim(`approved by the demo, in the place of ${by}${role ? `, ${role.replaceAll('_', ' ')}` : ''}`)}`),
+  });
   const opened = { handle: waited, workflowId, firstRunId: run?.firstRunId ?? '', worker, link };
-  const end = await Promise.race([follow<MigrationResult>({ session, door, opened, signal, migration: PLAN }), servers.failed]);
+  const end = await Promise.race([follow<MigrationResult>({ session, door, opened, signal, migration: PLAN, answered: true }), servers.failed]);
   const exitCode = await tellEnd(session, end, door, options, Date.now() - begun);
   if (exitCode === EXIT.interrupted) return exitCode;
   const waits = options.keep === true || (session.terminal.interactive && process.stdin.isTTY);
@@ -98,6 +105,7 @@ async function tellEnd(session: Session, end: RunEnd<MigrationResult>, door: Awa
   const data = await door.report(PLAN);
   session.print(
     '', ...renderOutcome(end.result, terminal),
+    '', ...renderSteps(data.steps, terminal),
     '', ...renderQuarantine(data.quarantine, terminal),
     '', ...renderDatasetTimes(data, terminal),
   );
