@@ -97,8 +97,8 @@ export async function compareIdentities(client: Parameters<Parameters<PostgresSy
 }
 
 /** A validation names a migration: what it holds was copied by the plan that the control store keeps, whatever a file of that name says by now. */
-async function planOf(deps: ActivityDependencies, { plan: input, purpose }: AdmitInput): Promise<{ plan: Plan; warnings: Problem[] }> {
-  if (purpose !== 'validate' || typeof input !== 'string') return readPlanInput(deps, input);
+async function planOf(deps: ActivityDependencies, { plan: input, purpose, dryRun }: AdmitInput): Promise<{ plan: Plan; warnings: Problem[] }> {
+  if (purpose !== 'validate' || dryRun || typeof input !== 'string') return readPlanInput(deps, input);
   const admitted = await admittedPlan(deps, input);
   if (admitted) return { plan: admitted, warnings: [] };
   const read = await readPlanInput(deps, input);

@@ -1,6 +1,6 @@
 /** The steps of a cutover as a terminal and the *Current details* show them: when, what was seen, how it is taken back. Pure. */
 import { undoWords } from './cutover-steps';
-import type { LifeStep, RunProgress } from './protocol';
+import type { DryRunStep, LifeStep, RunProgress } from './protocol';
 
 const STATE_WORDS: Record<LifeStep['state'], string> = { open: 'under way', done: 'done', undone: 'taken back', failed: 'failed', skipped: 'skipped' };
 
@@ -26,6 +26,11 @@ export function cutoverMarkdown(state: RunProgress, plain: (text: string) => str
     return `- **${plain(step.step)}** ${timeOf(step)} UTC, ${STATE_WORDS[step.state]}${took(step)}.${step.evidence ? ` ${plain(step.evidence.what)}` : ''}${undo}`;
   });
   return [`### ${plain(title(state))}`, ...entries].join('\n');
+}
+
+/** What a dry run found, one line a step. */
+export function dryRunLines(steps: readonly DryRunStep[]): string[] {
+  return steps.map(({ step, would, hinders }) => `${hinders === null ? 'ok ' : 'no '} ${step}: would ${would}${hinders === null ? '' : `. Hindered: ${hinders}`}`);
 }
 
 function title({ steps = [], undoneBy }: RunProgress): string {

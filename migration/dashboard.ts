@@ -1,5 +1,5 @@
 /** The progress dashboard, as text for a terminal and as Markdown for the *Current details* of the Temporal UI. Pure. */
-import { cutoverMarkdown, cutoverText } from './cutover-board';
+import { cutoverMarkdown, cutoverText, dryRunLines } from './cutover-board';
 import { activeFirst, datasetCount, doneCount } from './progress';
 import { SEARCH_ATTRIBUTES, type AlertState, type BlockedStep, type DatasetProgress, type Progress, type RunProgress, type RunStatus } from './protocol';
 
@@ -17,6 +17,7 @@ export const STATUS_WORDS: Record<RunStatus, string> = {
 /** The dashboard, the datasets, what is blocked and what to do: plain text, lines without trailing blanks. */
 export function dashboardText(state: RunProgress): string {
   const parts = [dashboardBlock(state)];
+  if (state.dryRun) parts.push(['Dry run: nothing is changed.', ...dryRunLines(state.dryRun)].join('\n'));
   const cutover = cutoverText(state);
   if (cutover) parts.push(cutover);
   const table = datasetTable(state);
@@ -38,6 +39,7 @@ export function dashboardMarkdown(state: RunProgress): string {
   }
   if (state.status === 'paused') parts.push(`### ${isPausing(state) ? 'Pausing' : 'Paused'}\n${state.note ? `${plain(state.note)} ` : ''}${isPausing(state) ? 'What cannot stop in the middle runs to its end first. ' : ''}To go on: ${SEND} \`resume\`.`);
   else if (state.note) parts.push(plain(state.note));
+  if (state.dryRun) parts.push(['### Dry run: nothing is changed', ...dryRunLines(state.dryRun).map((line) => `- ${plain(line)}`)].join('\n'));
   const cutover = cutoverMarkdown(state, plain);
   if (cutover) parts.push(cutover);
   const alerts = activeAlerts(state.progress);

@@ -311,6 +311,8 @@ export interface RunProgress {
   pausingAfter?: string[];
   /** Steps of the cutover at hand, in the order they were taken. */
   steps?: LifeStep[];
+  /** What a dry run has found up to now. */
+  dryRun?: DryRunStep[];
   /** When the cutover at hand is undone by itself; absent where nothing limits it, or it is through. */
   undoneBy?: string;
 }

@@ -9,6 +9,7 @@ import { controlActivities } from './activity-proxies';
 import { underAmendments } from './amending';
 import { runChild } from './child-workflow';
 import { attributes } from './definitions';
+import { dryRun } from './dry-run';
 import { failure, isAmended } from './failures';
 import { awaitWindow, cutOver, recoverCutover } from './cutting-over';
 import { registerHandlers } from './handlers';
@@ -27,6 +28,7 @@ export async function migration(input: MigrationInput): Promise<MigrationResult>
   const run = new RunControl(input?.activityQueue);
   registerHandlers(run);
   if (!isStart(input)) throw failure('PLAN_INVALID', 'Start this workflow with {"plan": "name of a plan"} or {"plan": {...}}.');
+  if (input.dryRun) return dryRun(run, input);
   const view = await admit(run, input, 'migrate');
   if (view.complete) return nothingToDo(run);
   const validated = await conduct(run, () => underAmendments(run, () => runPhases(run, input)), () => `${view.ref.migration} is complete.`, () => restoreOpened(run, input));

@@ -45,7 +45,8 @@ export function requirePassed(result: ChecksResult): void {
   throw failure('CHECK_FAILED', listed(failed.map((outcome) => `${outcome.name}: ${outcome.detail}`), 'Checks failed'));
 }
 
-function withoutErrors(summary: InventorySummary, code: 'OBJECT_MISSING' | 'MAPPING_INVALID'): InventorySummary {
+/** @throws a failure with this code that names the errors. */
+export function withoutErrors(summary: InventorySummary, code: 'OBJECT_MISSING' | 'MAPPING_INVALID'): InventorySummary {
   const errors = summary.problems.filter((problem) => problem.severity === 'error');
   if (errors.length > 0) throw failure(code, listed(errors.map(sentence), 'The plan does not fit the systems'));
   return summary;

@@ -2,7 +2,7 @@ import { CancellationScope, condition, setCurrentDetails, workflowInfo } from '@
 import { undoneBy } from '../migration/cutover-steps';
 import { dashboardMarkdown } from '../migration/dashboard';
 import type {
-  AlertState, Approval, BlockedStep, GatesWanted, LifeStep, GateView, NotifyInput, PauseRequest, PausingAfter, Phase, Progress, RunProgress, RunStatus, RunView, SkippedStep, StepDecision, StepResolution,
+  AlertState, Approval, BlockedStep, DryRunStep, GatesWanted, LifeStep, GateView, NotifyInput, PauseRequest, PausingAfter, Phase, Progress, RunProgress, RunStatus, RunView, SkippedStep, StepDecision, StepResolution,
   StepResolved,
 } from '../migration/protocol';
 import { controlActivities, controlQueue } from './activity-proxies';
@@ -50,6 +50,7 @@ export class RunControl {
   private waitingGate: string | null = null;
   private noteNow: string | null = null;
   private lifeSteps: LifeStep[] | null = null;
+  private dryRun: DryRunStep[] | null = null;
   private readonly blockedSteps = new Map<string, BlockedStep>();
   private readonly approvals = new Map<string, Approval>();
   /** By workflow and what it waits for. */
@@ -145,6 +146,7 @@ export class RunControl {
       migration: this.admittedView?.ref.migration ?? '', phase: this.phaseNow, status: this.status, progress: this.progressNow,
       blocked: this.blocked, waitingFor: this.waitingGate === null ? [] : [this.waitingGate], waitingRole: this.waitingGate === null ? undefined : this.gateView(this.waitingGate)?.role, note: this.noteNow,
       pausingAfter: this.pausedBy.size > 0 ? this.pausingNames : [],
+      ...(this.dryRun ? { dryRun: this.dryRun } : {}),
       ...(this.lifeSteps ? { steps: this.lifeSteps, undoneBy: this.undoneBy } : {}),
     };
   }
@@ -153,6 +155,12 @@ export class RunControl {
   beginCutover(): void {
     this.lifeSteps = [];
     this.enter('cutover');
+  }
+
+  /** What a dry run has found up to now. */
+  showDryRun(steps: DryRunStep[]): void {
+    this.dryRun = [...steps];
+    this.changed();
   }
 
   /** One step of the cutover at hand ended, or was taken back. */

@@ -18,7 +18,7 @@ export async function admit(run: RunControl, input: MigrationInput, purpose: Adm
   for (;;) {
     try {
       const view = await controlActivities(run.queue, 'admission', 'few').admit({
-        plan: input.plan, activityQueue: input.activityQueue, workflowId, firstRunId: firstExecutionRunId, purpose,
+        plan: input.plan, activityQueue: input.activityQueue, ...(input.dryRun ? { dryRun: true } : {}), workflowId, firstRunId: firstExecutionRunId, purpose,
       });
       run.admitted(view);
       return view;

@@ -43,12 +43,10 @@ function lintWindow({ window }: Plan): Finding[] {
 }
 
 function lintCare(plan: Plan): Finding[] {
-  const { cutover, probes, control } = plan;
+  const { cutover, probes } = plan;
   if (!cutover) return [];
-  const onTarget = Object.values(plan.datasets).some(({ target }) => target.connection === control);
   return [
     ...(plan.downtime_tolerance === undefined && plan.window?.abort_by === undefined ? [warn(['cutover'], 'has no time limit: a cutover that hangs keeps both sides read-only until somebody decides', 'Set `downtime_tolerance`')] : []),
     ...(cutover.monitor && Object.keys(probes).length === 0 ? [warn(['cutover', 'monitor'], 'watches nothing: the plan has no `probes`')] : []),
-    ...(onTarget ? [warn(['control'], `the control store is on the target ${control ?? ''}: restoring that database would take back what is known of the cutover`, 'Name a database of its own')] : []),
   ];
 }

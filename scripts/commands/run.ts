@@ -14,17 +14,18 @@ import { renderWaysOn } from './ways-on';
 
 /** Adds `run PLAN`. */
 export function registerRun(program: Command): void {
-  defineCommand(program, 'run', 'run a migration here, start to end: Temporal, a worker, live progress, the result', ['run plan.yaml', 'run plan.yaml --json > result.json'])
+  defineCommand(program, 'run', 'run a migration here, start to end: Temporal, a worker, live progress, the result', ['run plan.yaml', 'run plan.yaml --json > result.json', 'run plan.yaml --dry-run'])
     .argument('<plan>', 'plan file, or its name in the plans folder')
+    .option('--dry-run', 'walk through gates, checks and the cutover without a change: what each step would do, and what hinders it')
     .addHelpText('after', `
 It uses the Temporal at TEMPORAL_ADDRESS, or one of its own whose database stays in .caravan/. The same command again
 goes on where the last one ended, also after a crash. A step that is blocked is asked about on a terminal; elsewhere the
 command exits with 3 and prints how to go on.
-Exit codes: 0 complete, 2 invalid plan, 3 blocked, 4 aborted, 5 a system cannot be reached, 130 interrupted.`)
-    .action((plan: string, options: CommonOptions) => runSession(options, (session) => run(session, plan)));
+Exit codes: 0 complete, 2 invalid plan, 3 blocked (of a dry run: something hinders it), 4 aborted, 5 a system cannot be reached, 130 interrupted.`)
+    .action((plan: string, options: CommonOptions & { dryRun?: boolean }) => runSession(options, (session) => run(session, plan, options.dryRun === true)));
 }
 
-async function run(session: Session, argument: string): Promise<number> {
+async function run(session: Session, argument: string, dryRun: boolean): Promise<number> {
   const loaded = await loadPlanArgument(session, await session.door(), argument);
   const planWord = shellWord(loaded.path ? displayPath(loaded.path) : argument);
   const door = await session.doorWithTemporal();
@@ -36,8 +37,8 @@ async function run(session: Session, argument: string): Promise<number> {
   const opened = await openRun({
     door, temporal, migration, signal: interrupted.signal,
     start: {
-      type: WORKFLOWS.migration, workflowId: migrationWorkflowId(migration), summary: loaded.plan.project ?? migration,
-      input: (activityQueue) => ({ plan: loaded.input, activityQueue }) satisfies MigrationInput,
+      type: WORKFLOWS.migration, workflowId: dryRun ? `dry-run-${migration}` : migrationWorkflowId(migration), summary: loaded.plan.project ?? migration,
+      input: (activityQueue) => ({ plan: loaded.input, activityQueue, ...(dryRun ? { dryRun } : {}) }) satisfies MigrationInput,
     },
     onNote: (line) => session.tell(color.dim(line)),
     // Only a run that is not under way yet can still be refused for a system that is away: later that is a retry or a block.
@@ -64,9 +65,9 @@ async function run(session: Session, argument: string): Promise<number> {
     return EXIT.blocked;
   }
   await opened.worker?.stop();
-  const exitCode = end.result.status === 'aborted' ? EXIT.undone : EXIT.complete;
+  const exitCode = end.result.status === 'aborted' ? EXIT.undone : end.result.dryRun?.some(({ hinders }) => hinders !== null) ? EXIT.blocked : EXIT.complete;
   session.tell('', ...renderResult(end.result, session.terminal));
-  if (exitCode === EXIT.complete) session.tell('', color.dim(`Report: npx caravan report ${end.result.migration} -o report.html`));
+  if (exitCode === EXIT.complete && !dryRun) session.tell('', color.dim(`Report: npx caravan report ${end.result.migration} -o report.html`));
   session.printJson({ ...end.result, webUi: opened.link, exitCode });
   return exitCode;
 }

@@ -9,6 +9,7 @@ const VERDICT_WORDS: Record<Verdict, string> = { passed: 'passed', explained: 'e
 export function renderResult(result: MigrationResult, terminal: Terminal): string[] {
   const { color, marks } = terminal;
   if (result.status === 'nothing_to_do') return [`${color.green(marks.ok)} ${result.migration} was finished before: nothing to do.`];
+  if (result.status === 'dry_run') return renderDryRun(result, terminal);
   const title = result.status === 'complete' ? color.green(`${marks.ok} ${result.migration} is complete`) : color.red(`${marks.bad} ${result.migration} was aborted`);
   const { counts } = result;
   const rows: [string, string][] = [
@@ -29,6 +30,13 @@ export function renderResult(result: MigrationResult, terminal: Terminal): strin
     lines.push('', `${color.yellow(marks.warning)} ${countOf(result.openQuarantine, 'row')} in quarantine ${result.openQuarantine === 1 ? 'is' : 'are'} still open: npx caravan quarantine list ${result.migration}`);
   }
   return lines;
+}
+
+/** What each step would do, and what hinders it. */
+function renderDryRun({ migration, dryRun = [] }: MigrationResult, { color, marks }: Terminal): string[] {
+  const hindered = dryRun.filter(({ hinders }) => hinders !== null);
+  const title = hindered.length === 0 ? color.green(`${marks.ok} Nothing hinders ${migration}`) : color.yellow(`${marks.warning} ${countOf(hindered.length, 'step')} of ${migration} ${hindered.length === 1 ? 'is' : 'are'} hindered`);
+  return [title, '', ...dryRun.flatMap(({ step, would, hinders }) => [`  ${hinders === null ? color.green(marks.ok) : color.red(marks.bad)} ${step}: would ${would}`, ...(hinders === null ? [] : [`      ${hinders}`])]), '', color.dim('Nothing was changed.')];
 }
 
 /** Verdicts in one line each, the ones that passed counted together. */

@@ -140,7 +140,7 @@ describe('the write block', () => {
     await run.call(run.activities.settleReferences, { ref, datasets: ['plain'] });
     expect((await run.target.query('SELECT id FROM plain')).rows).toEqual([{ id: 1 }]);
     expect((await run.target.query('SELECT FROM caravan.dropped_object')).rowCount).toBe(0);
-    expect((await run.target.query(`SELECT tgname FROM pg_trigger WHERE NOT tgisinternal`)).rowCount).toBe(1);
+    expect((await run.target.query(`SELECT FROM pg_trigger WHERE tgrelid = 'plain'::regclass AND NOT tgisinternal`)).rowCount).toBe(1);
     await proveBlocked(system, of('plain'));
   });
 });
