@@ -8,6 +8,7 @@ import { DIFFERENCES_KEPT_MAX, DifferenceCollector, storeDifferences } from './r
 import { whileAlive } from './reconciliation/liveness';
 import { openSides } from './reconciliation/open-sides';
 import { repairBatch, settleAccounts, type Repaired } from './reconciliation/repair';
+import { refuseRepairInUse } from './cutover/target-in-use';
 import { loadDataset } from './run-context';
 import { storeCheckResults } from './stores/control-store';
 
@@ -24,6 +25,7 @@ const COLUMNS_NAMED_MAX = 8;
 export async function compareRows(deps: ActivityDependencies, input: DatasetRef & { repair: boolean }): Promise<CompareResult> {
   return whileAlive(async (signal) => {
     const ctx = await loadDataset(deps, input);
+    if (input.repair) await refuseRepairInUse(ctx);
     await requireClosed(ctx);
     const sides = await openSides(deps, ctx);
     const result = input.repair ? await compareAndRepair(sides, signal) : await compareOnly(sides, signal);

@@ -10,6 +10,7 @@ export const CUTOVER_STEPS = {
   move: 'move datasets',
   sync: 'final sync',
   sequences: 'sequences',
+  sequencesAgain: 'sequences again',
   validate: 'validation',
   gates: 'gates before the switch',
   openTarget: 'open target',
@@ -26,9 +27,9 @@ export const COMPLETE_STEP = 'cutover complete';
 export const switchStepName = (application: string): string => `switch ${application}`;
 export const undoStepName = (step: string): string => `undo ${step}`;
 
-/** Steps whose undo is due, the latest first. A step that failed may have left something behind; those that are done count until the cutover is complete. */
+/** Steps of a cutover whose undo is due, the latest first; those of a rollback are its own. A step that failed may have left something behind; those that are done count until the cutover is complete. */
 export function openUndo(steps: readonly LifeStep[]): LifeStep[] {
-  return steps.filter(({ state, undo }) => state !== 'undone' && state !== 'skipped' && undo.do !== 'none').sort((a, b) => b.id - a.id);
+  return steps.filter(({ step, state, undo }) => !step.startsWith('rollback') && state !== 'undone' && state !== 'skipped' && undo.do !== 'none').sort((a, b) => b.id - a.id);
 }
 
 /** Rows that were written on the new side in a try that was undone, and that nobody has decided about. */

@@ -49,8 +49,10 @@ async function carryOut(stage: CutoverStage, clock: CutoverClock): Promise<Cutov
   await stage.take(CUTOVER_STEPS.blockSource, (activities, step) => activities.blockWrites({ ...step, side: 'source' }));
   await stage.take(CUTOVER_STEPS.prove, (activities, step) => activities.proveWriters({ ...step, refusing: ['source', 'target'], accepting: [] }));
   const moved = await moveInside(stage);
-  const validation = await syncAndValidate(stage, moved.leaveOut);
   await stage.take(CUTOVER_STEPS.sequences, (activities, step) => activities.forwardSequences(step));
+  const validation = await syncAndValidate(stage, moved.leaveOut);
+  // No block keeps applications from drawing numbers.
+  await stage.take(CUTOVER_STEPS.sequencesAgain, (activities, step) => activities.forwardSequences(step));
   await passGates(stage);
   for (const application of applications) await stage.take(switchStepName(application), (activities, step) => activities.switchApplication({ ...step, application, to: 'new' }));
   await stage.take(CUTOVER_STEPS.openTarget, (activities, step) => activities.allowWrites({ ...step, side: 'target' }));

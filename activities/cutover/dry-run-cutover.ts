@@ -27,7 +27,7 @@ export function dryRunCutover(deps: ActivityDependencies, { ref }: { ref: RunRef
       steps.push(await looked(blocks, `refuse writes on ${await tableCount(deps, plan, side)} of the ${side}`, () => blockable(deps, plan, side)));
     }
     if (plan.approach === 'big_bang') steps.push(certain(CUTOVER_STEPS.move, `move ${Object.keys(plan.datasets).length} datasets while both sides refuse writes`));
-    steps.push(certain(CUTOVER_STEPS.sync, 'compare every row of both sides and repair the target, deletes included'), certain(CUTOVER_STEPS.sequences, 'set the target\'s sequences to the further of both sides'), certain(CUTOVER_STEPS.validate, 'run every check of the plan'));
+    steps.push(certain(CUTOVER_STEPS.sequences, 'set the target\'s sequences to the further of both sides'), certain(CUTOVER_STEPS.sync, 'compare every row of both sides and repair the target, deletes included'), certain(CUTOVER_STEPS.validate, 'run every check of the plan'));
     for (const { name } of plan.cutover?.switch ?? []) steps.push(await looked(switchStepName(name), `switch ${name} to the new side and read it back`, () => worksOnLegacy(deps, plan, name)));
     steps.push(await looked(CUTOVER_STEPS.openTarget, 'allow writes on the target', () => acceptsNow(deps, plan)));
     if (plan.cutover?.monitor) steps.push(certain(CUTOVER_STEPS.monitor, `watch ${Object.keys(plan.probes).length} probes on the new side for ${Math.round(plan.cutover.monitor.for / 60_000)} min; then ${plan.cutover.monitor.on_fail} where they fail`));

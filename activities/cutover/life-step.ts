@@ -1,4 +1,4 @@
-import { isMigrationError } from '../../migration/errors';
+import { isMigrationError, MigrationError } from '../../migration/errors';
 import type { LifeStep, RunRef, StepEvidence, StepInput, StepUndo } from '../../migration/protocol';
 import { asPostgres } from '../connectors/postgres/system';
 import type { ActivityDependencies } from '../dependencies';
@@ -20,6 +20,7 @@ export function performStep(deps: ActivityDependencies, input: StepInput, undo: 
     const run = await loadRun(deps, input.ref);
     const opened = await openStep(run.control, input.ref, { attempt: input.attempt, step: input.step, undo });
     if (opened.state === 'done') return opened;
+    if (opened.state === 'undone') throw new MigrationError('FENCED', `step ${input.step} was taken back; whoever still carries it out comes too late and changes nothing.`);
     try {
       const evidence = await work({ ...run, attempt: input.attempt, epoch: opened.epoch, signal });
       return await closed(run, opened, 'done', evidence);

@@ -75,7 +75,7 @@ describe('the steps of a cutover and their undo', () => {
     expect(hinders['block source']).toMatch(/locks are held now by pid \d+/);
     expect(hinders['switch shop']).toBe('it works on the new side already');
     expect(hinders['open target']).toContain('WRITES_REFUSED');
-    expect(steps.map(({ step }) => step)).toEqual(['baseline', 'block target', 'block source', 'move datasets', 'final sync', 'sequences', 'validation', 'switch shop', 'open target', 'secure legacy']);
+    expect(steps.map(({ step }) => step)).toEqual(['baseline', 'block target', 'block source', 'move datasets', 'sequences', 'final sync', 'validation', 'switch shop', 'open target', 'secure legacy']);
     expect(readFileSync(state, 'utf8')).toBe('legacy\n');
     await run.legacy.query(`INSERT INTO extra VALUES (3)`);
   });

@@ -54,7 +54,7 @@ describe('a worker that is killed at every mark', () => {
     await begin({ approach: 'phased' });
     await run.write('legacy');
     const marks = [
-      CUTOVER_STEPS.baseline, CUTOVER_STEPS.blockTarget, CUTOVER_STEPS.blockSource, CUTOVER_STEPS.prove, CUTOVER_STEPS.sync, CUTOVER_STEPS.sequences, switchStepName('shop'),
+      CUTOVER_STEPS.baseline, CUTOVER_STEPS.blockTarget, CUTOVER_STEPS.blockSource, CUTOVER_STEPS.prove, CUTOVER_STEPS.sequences, CUTOVER_STEPS.sync, CUTOVER_STEPS.sequencesAgain, switchStepName('shop'),
       CUTOVER_STEPS.openTarget, CUTOVER_STEPS.proveOpen, CUTOVER_STEPS.legacy, COMPLETE_STEP,
     ];
     for (const mark of marks) await killAt(mark);

@@ -12,6 +12,7 @@ const SWITCH = step(3, 'switch shop', { state: 'failed', undo: { do: 'switch_app
 
 test('what is due is undone latest first, failed steps included, once', () => {
   expect(openUndo([step(1, CUTOVER_STEPS.blockTarget), BLOCK, SWITCH]).map(({ id }) => id)).toEqual([3, 2]);
+  expect(openUndo([{ ...SWITCH, step: 'rollback: switch shop back' }])).toEqual([]);
   expect(openUndo([{ ...BLOCK, state: 'undone' }, { ...SWITCH, state: 'open' }]).map(({ id }) => id)).toEqual([3]);
 });
 

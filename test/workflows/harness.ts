@@ -223,14 +223,14 @@ function noting(world: World, activities: Activities): Activities {
 }
 
 /** One scenario for each kind of path; the others differ in what the activities answered. */
-const RECORDED = ['big-bang', 'phased', 'blocked-update', 'skipped', 'aborted', 'paused', 'cancelled', 'terminated-child', 'fenced', 'continued', 'staged', 'generation', 'generation-paused', 'not-restored', 'busy', 'alert', 'repair', 'validation-alone', 'amended', 'amended-blocked', 'amended-gate', 'paged', 'paged-skipped', 'rehearsed'];
+const RECORDED = ['big-bang', 'phased', 'blocked-update', 'skipped', 'aborted', 'paused', 'cancelled', 'terminated-child', 'fenced', 'continued', 'staged', 'generation', 'generation-paused', 'not-restored', 'busy', 'alert', 'repair', 'validation-alone', 'amended', 'amended-blocked', 'amended-gate', 'paged', 'paged-skipped', 'rehearsed', 'cutover', 'cutover-undone'];
 
 /** With CARAVAN_RECORD_HISTORIES set, the histories of the run and its children become fixtures of the replay test. */
 async function record(name: string, client: Client, workflowId: string): Promise<void> {
   if (!process.env['CARAVAN_RECORD_HISTORIES'] || !RECORDED.includes(name)) return;
   const folder = path.join(__dirname, '../replay/histories', name);
   mkdirSync(folder, { recursive: true });
-  for (const child of ['', '/1-preparation', '/1-test', '/1-test-production', '/1-test-validation', '/2-production', '/2-production-first', '/2-production-ungrouped', '/2-bundle-tiny_1', '/3-validation', '/users']) {
+  for (const child of ['', '/1-preparation', '/1-test', '/1-test-production', '/1-test-validation', '/2-production', '/2-production-first', '/2-production-ungrouped', '/2-bundle-tiny_1', '/3-validation', '/users', '/3-cutover', '/4-validation']) {
     try {
       const history = await client.workflow.getHandle(`${workflowId}${child}`).fetchHistory();
       writeFileSync(path.join(folder, `${child.slice(1) || 'root'}.json`), `${historyToJSON(history).replaceAll(/\n\s*/g, '').replaceAll(/"(stackTrace|identity)": ?"(?:[^"\\]|\\.)*"/g, '"$1":""')}\n`);

@@ -45,10 +45,7 @@ export async function blockWrites(system: PostgresSystem, { migration, epoch, ta
         await setLockTimeout(client, lockTimeoutMs - (Date.now() - started));
         await placeTrigger(client, migration, relation);
       }
-      await client.query(
-        `INSERT INTO caravan.write_block (migration, epoch, blocked, tables, trigger_name) VALUES ($1, $2, true, $3, $4)
-         ON CONFLICT (migration) DO UPDATE SET epoch = $2, blocked = true, tables = $3, changed_at = CASE WHEN write_block.epoch = $2 AND write_block.blocked AND write_block.tables = $3 THEN write_block.changed_at ELSE clock_timestamp() END`,
-        [migration, epoch, JSON.stringify(union(known?.tables ?? [], tables)), blockTrigger(migration)]);
+      await storeState(client, system, { migration, epoch, tables: union(known?.tables ?? [], tables) });
       return blockDefinitions(client);
     })).catch(async (error: unknown) => { throw await explained(error, system, relations, lockTimeoutMs); });
     return {
@@ -72,10 +69,7 @@ export async function allowWrites(system: PostgresSystem, { migration, epoch, ta
       const kept = new Set((await relationsToBlock(client, migration, left, 'ignored')).map(({ oid }) => oid));
       const marked = (await markedRelations(client, migration)).filter(({ oid, mark }) => mark !== 'D' && !kept.has(oid));
       for (const relation of marked) await client.query(`ALTER TABLE ONLY ${qualified(relation)} DISABLE TRIGGER ${quoteIdent(blockTrigger(migration))}`);
-      await client.query(
-        `INSERT INTO caravan.write_block (migration, epoch, blocked, tables, trigger_name) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (migration) DO UPDATE SET epoch = $2, blocked = $3, tables = $4, changed_at = CASE WHEN write_block.blocked = $3 AND write_block.tables = $4 THEN write_block.changed_at ELSE clock_timestamp() END`,
-        [migration, epoch, left.length > 0, JSON.stringify(left), blockTrigger(migration)]);
+      await storeState(client, system, { migration, epoch, tables: left });
       await releaseDefinitions(client);
       return marked.length;
     })).catch(async (error: unknown) => { throw await explained(error, system, [], ALLOW_LOCK_MS); });
@@ -169,8 +163,21 @@ async function lockState(client: ClientBase, migration: string): Promise<BlockSt
   return readState(client, migration);
 }
 
+/** The first step of a migration finds no row to lock: a later one that came in meanwhile is found here, and this transaction taken back. */
+async function storeState(client: ClientBase, system: PostgresSystem, { migration, epoch, tables }: Pick<BlockRequest, 'migration' | 'epoch' | 'tables'>): Promise<void> {
+  const { rowCount } = await client.query(
+    `INSERT INTO caravan.write_block (migration, epoch, blocked, tables, trigger_name) VALUES ($1, $2, $3, $4, $5)
+     ON CONFLICT (migration) DO UPDATE SET epoch = $2, blocked = $3, tables = $4, changed_at = CASE WHEN write_block.blocked = $3 AND write_block.tables = $4 THEN write_block.changed_at ELSE clock_timestamp() END
+     WHERE write_block.epoch <= $2`, [migration, epoch, tables.length > 0, JSON.stringify(tables), blockTrigger(migration)]);
+  if (rowCount !== 1) throw fenced({ migration, epoch }, system);
+}
+
 function requireCurrent(known: BlockState | null, { migration, epoch }: { migration: string; epoch: number }, system: PostgresSystem): void {
-  if (known && known.epoch > epoch) throw new MigrationError('FENCED', `${system.config.name}: a later step (epoch ${known.epoch}) of migration ${migration} has changed the write block; this one (epoch ${epoch}) changes nothing.`);
+  if (known && known.epoch > epoch) throw fenced({ migration, epoch }, system);
+}
+
+function fenced({ migration, epoch }: { migration: string; epoch: number }, system: PostgresSystem): MigrationError {
+  return new MigrationError('FENCED', `${system.config.name}: a later step of migration ${migration} has changed the write block; this one (epoch ${epoch}) changes nothing.`);
 }
 
 /** A busy lock with its holder's name, missing rights with what they are for. */
