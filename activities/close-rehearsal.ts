@@ -1,37 +1,33 @@
 import { forecast } from '../migration/preparation/forecast';
 import type { RehearsalEvidence } from '../migration/preparation/rehearsal';
 import { judgeRehearsal, rehearsalName, type RehearsalResults } from '../migration/preparation/rehearsal-plan';
-import { judgeStages } from '../migration/preparation/stage-judgement';
 import type { CloseRehearsalInput, RehearsalResult, RunRef } from '../migration/protocol';
 import type { Plan } from '../migration/plan/schema';
 import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
-import { openPipeline } from './dataset-pipeline';
 import type { ActivityDependencies } from './dependencies';
 import { whileAlive } from './reconciliation/liveness';
 import { forgetLedger } from './rehearsal/forget-rehearsal';
 import { removeScratch } from './rehearsal/scratch-schema';
-import { noTimes, timeStages } from './rehearsal/stage-speeds';
+import { scratchSchema } from './rehearsal/scratch-tables';
 import { loadRun } from './run-context';
 import { hasTable, readCheckResults } from './stores/control-store';
 import { readFindings, storeFindings } from './stores/preparation-store';
 import { closeRehearsal as record, readRehearsals } from './stores/rehearsal-store';
-import { scratchOf } from './open-rehearsal';
 
 /**
- * Measures the four stages on the sample, judges the rehearsal by what the stores hold of it, corrects the forecast, and records the result. What passed leaves nothing behind;
+ * Judges the rehearsal by what the stores hold of it, corrects the forecast, and records the result. What passed leaves nothing behind;
  * what failed is kept in the scratch schema until the next rehearsal.
  * Durable when it returns; a repeat of a closed one answers what was recorded. @throws MigrationError as `loadRun`.
  */
 export function closeRehearsal(deps: ActivityDependencies, input: CloseRehearsalInput): Promise<RehearsalResult> {
-  return whileAlive(async (signal) => {
+  return whileAlive(async () => {
     const { plan, control } = await loadRun(deps, input.ref);
     const known = (await readRehearsals(control, input.ref.migration)).find(({ id }) => id === input.id);
     if (known && known.state !== 'open') return answer(known.evidence, known.state === 'passed');
     const failures = judgeRehearsal(Object.keys(plan.datasets), await resultsOf(deps, control, plan, input.rehearsal), input.skipped);
-    if (input.rollback && !input.rollback.equal) failures.push('the rollback did not bring back what was there before');
-    const measured = failures.length > 0 ? {} : await measure(deps, plan, input.rehearsal, signal);
+    if (input.rollback && !input.rollback.equal) failures.push(`the rollback did not bring back what was there before: ${input.rollback.different.join(', ')}`);
     const evidence: RehearsalEvidence = {
-      ...(known?.evidence ?? { rows: 0, datasets: [] }), ...measured, failures, milliseconds: known ? Date.now() - Date.parse(known.openedAt) : 0, ...(input.rollback ? { rollback: input.rollback } : {}),
+      ...(known?.evidence ?? { rows: 0, datasets: [] }), failures, milliseconds: known ? Date.now() - Date.parse(known.openedAt) : 0, ...(input.rollback ? { rollback: input.rollback } : {}),
     };
     const passed = failures.length === 0;
     await record(control, input.ref, input.id, passed ? 'passed' : 'failed', evidence);
@@ -43,12 +39,6 @@ export function closeRehearsal(deps: ActivityDependencies, input: CloseRehearsal
 
 function answer({ rows, failures }: RehearsalEvidence, passed: boolean): RehearsalResult {
   return { passed, rows, failures: failures.slice(0, 20) };
-}
-
-async function measure(deps: ActivityDependencies, plan: Plan, ref: RunRef, signal: AbortSignal): Promise<ReturnType<typeof judgeStages>> {
-  const times = noTimes();
-  for (const dataset of Object.keys(plan.datasets)) await timeStages(await openPipeline(deps, { ref, dataset }), times, signal);
-  return judgeStages(times);
 }
 
 async function resultsOf(deps: ActivityDependencies, control: PostgresSystem, plan: Plan, { migration }: RunRef): Promise<RehearsalResults> {
@@ -77,14 +67,14 @@ async function leave(deps: ActivityDependencies, control: PostgresSystem, plan: 
   if (passed) {
     for (const connection of new Set(Object.values(plan.datasets).map(({ target }) => target.connection))) {
       await asPostgres(deps.systems.open(connection)).transaction(async (client) => {
-        await removeScratch(client, scratchOf(plan, '').schema, plan.migration);
+        await removeScratch(client, scratchSchema(plan), plan.migration);
         await forgetLedger(client, name);
       });
     }
   }
   await control.transaction(async (client) => {
     // The plan of the rehearsal holds keys of rows.
-    if (passed) await client.query('DELETE FROM caravan.plan WHERE migration = $1', [name]);
-    await client.query(`UPDATE caravan.migration SET status = $2, finished_at = clock_timestamp(), updated_at = clock_timestamp() WHERE name = $1`, [name, passed ? 'complete' : 'failed']);
+    if (passed) for (const place of ['plan WHERE migration', 'connection_identity WHERE migration', 'migration WHERE name']) await client.query(`DELETE FROM caravan.${place} = $1`, [name]);
+    else await client.query(`UPDATE caravan.migration SET status = 'failed', finished_at = clock_timestamp(), updated_at = clock_timestamp() WHERE name = $1`, [name]);
   });
 }

@@ -16,6 +16,7 @@ import { drawSample } from './rehearsal/draw-sample';
 import { forgetLedger } from './rehearsal/forget-rehearsal';
 import { referenceEdges } from './rehearsal/reference-edges';
 import { makeScratch, type ScratchTable } from './rehearsal/scratch-schema';
+import { scratchDigests, scratchOf, scratchSchema } from './rehearsal/scratch-tables';
 import { loadRun, targetTable } from './run-context';
 import { updateUnderLease } from './stores/control-store';
 import { installLedger } from './stores/ledger';
@@ -36,13 +37,9 @@ export function openRehearsal(deps: ActivityDependencies, { ref }: { ref: RunRef
     const rehearsalRef = await admitRehearsal(control, ref, rehearsed);
     const datasets = [...samples].map(([dataset, { drawn, brought }]) => ({ dataset, drawn, brought }));
     const rows = datasets.reduce((sum, one) => sum + one.drawn + one.brought, 0);
-    const id = await enterRehearsal(control, ref, schemaDigest(described), 'open', { rows, datasets, failures: [] });
+    const id = await enterRehearsal(control, ref, schemaDigest(described), 'open', { rows, datasets, failures: [], before: await scratchDigests(deps, plan) });
     return { id, ref: rehearsalRef, view: { ...boundedView(planView(rehearsed, rehearsalRef, false)), searchAttributes: deps.searchAttributes ?? false }, rows };
   });
-}
-
-export function scratchOf(plan: Plan, dataset: string): { schema: string; name: string } {
-  return { schema: plan.rehearsal?.schema ?? 'caravan_rehearsal', name: dataset };
 }
 
 /** Changes when a source table of the plan gets other columns, types or keys. */
@@ -61,7 +58,7 @@ async function makeScratchTables(deps: ActivityDependencies, plan: Plan): Promis
     const target = asPostgres(deps.systems.open(connection));
     await installLedger(target);
     await target.transaction(async (client) => {
-      await makeScratch(client, scratchOf(plan, '').schema, plan.migration, tables);
+      await makeScratch(client, scratchSchema(plan), plan.migration, tables);
       await forgetLedger(client, rehearsalName(plan.migration));
     }).catch((error: unknown) => { throw told(error, connection); });
   }

@@ -8,6 +8,10 @@ import { readMigrations, type MigrationRow } from './stores/control-store';
 import { workflowLink } from './stores/lease';
 import { readPlan } from './stores/plan-store';
 import { readProgress, targetsOf } from './watch-progress';
+import type { PreparationRecords } from '../migration/preparation/records';
+import { readBackups } from './stores/backup-store';
+import { readFindings } from './stores/preparation-store';
+import { readRehearsals } from './stores/rehearsal-store';
 
 /** One migration as its control store knows it. Instants are ISO text. */
 export interface MigrationState {
@@ -29,13 +33,14 @@ export async function readStatus(deps: Reading, uiUrl: string | null, migration?
 }
 
 /** @throws MigrationError `PLAN_NOT_FOUND` when no control store knows the migration. */
-export async function readMigrationReport(deps: Reading, uiUrl: string | null, migration: string): Promise<{ status: MigrationState; plan: Plan } & ControlEvidence & LedgerEvidence> {
+export async function readMigrationReport(deps: Reading, uiUrl: string | null, migration: string): Promise<{ status: MigrationState; plan: Plan; preparation: PreparationRecords } & ControlEvidence & LedgerEvidence> {
   const one = await findMigration(deps, migration);
   const plan = await readPlan(one.control, one.row.plan_hash);
   const evidence = await readControlEvidence(one.control, migration);
   const ledgers = await Promise.all([...targetsOf(deps, plan).values()].map((target) => readLedgerEvidence(target, migration)));
   return {
     status: await stateOf(deps, one, uiUrl), plan, ...evidence,
+    preparation: { ...(await readFindings(one.control, migration)), backups: await readBackups(one.control, migration), rehearsals: await readRehearsals(one.control, migration) },
     datasets: ledgers.flatMap((ledger) => ledger.datasets),
     quarantine: ledgers.flatMap((ledger) => ledger.quarantine),
     objects: ledgers.flatMap((ledger) => ledger.objects),

@@ -4,6 +4,7 @@ import type { AuditTrail } from '../migration/audit-trail';
 import type { Column } from '../migration/value';
 import type { PlanAmendment } from '../migration/plan/amendment';
 import type { Plan, SchemaObjectsPlan } from '../migration/plan/schema';
+import type { PreparationRecords } from '../migration/preparation/records';
 import type { Reason } from '../migration/batch';
 import type { Approval, CheckOutcome, LifeStep, CompareResult, Problem, Progress, BlockedStep, Phase, RunStatus, SkippedStep, StepResolution } from '../migration/protocol';
 
@@ -100,6 +101,7 @@ export interface StatusAnswer { migrations: MigrationStatus[]; unreachable: { co
 
 /** All that the report shows. */
 export interface ReportData {
+  preparation: PreparationRecords;
   status: MigrationStatus;
   plan: Plan;
   /** `identity`: as the person claimed it, or proved by a signature. */

@@ -4,6 +4,8 @@ import { backUp } from '../back-up';
 import { closeRehearsal } from '../close-rehearsal';
 import type { ActivityDependencies } from '../dependencies';
 import { openRehearsal } from '../open-rehearsal';
+import { measureRehearsal } from '../measure-rehearsal';
+import { rehearseRollback } from '../rehearse-rollback';
 import { rehearsalState, waiveRehearsal } from '../rehearsal-state';
 
 /** The activities of preparation and rehearsal, under the names they are registered by. */
@@ -14,6 +16,8 @@ export function preparationActivities(deps: ActivityDependencies): PreparationAc
     rehearsalState: (input) => rehearsalState(deps, input),
     waiveRehearsal: (input) => waiveRehearsal(deps, input),
     openRehearsal: (input) => openRehearsal(deps, input),
+    measureRehearsal: (input) => measureRehearsal(deps, input),
+    rehearseRollback: (input) => rehearseRollback(deps, input),
     closeRehearsal: (input) => closeRehearsal(deps, input),
   };
 }

@@ -1,16 +1,9 @@
 import type { PoolClient } from 'pg';
 import type { Speed } from '../../migration/preparation/findings';
-import type { RehearsalEvidence } from '../../migration/preparation/rehearsal';
+import type { RehearsalEvidence, StoredRehearsal } from '../../migration/preparation/rehearsal';
 import type { RunRef } from '../../migration/protocol';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import { audit, hasTable, updateUnderLease } from './control-store';
-
-export interface StoredRehearsal {
-  id: number; planHash: string; schemaDigest: string; state: 'open' | 'passed' | 'failed' | 'waived';
-  evidence: RehearsalEvidence; openedAt: string; closedAt: string | null;
-  /** Milliseconds since it was closed, by the server's clock. */
-  ageMs: number | null;
-}
 
 const COLUMNS = `id::int AS id, plan_hash AS "planHash", schema_digest AS "schemaDigest", state, evidence,
   to_char(opened_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "openedAt", to_char(closed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "closedAt",
@@ -42,6 +35,14 @@ export async function enterRehearsal(control: PostgresSystem, ref: RunRef, schem
       [ref.migration, ref.lease, ref.planHash, schemaDigest, state, JSON.stringify(evidence)]);
     await audit(client, ref.migration, evidence.waivedBy ?? 'caravan', state === 'open' ? 'rehearsal_opened' : 'rehearsal_waived', state === 'open' ? {} : { reason: evidence.reason ?? null });
     return rows[0]?.id ?? 0;
+  });
+}
+
+/** Adds to what an open rehearsal found. Durable when it returns. @throws MigrationError `LEASE_LOST`. */
+export async function noteRehearsal(control: PostgresSystem, ref: RunRef, id: number, more: Partial<RehearsalEvidence>): Promise<void> {
+  await control.transaction(async (client) => {
+    await updateUnderLease(client, ref, '');
+    await client.query(`UPDATE caravan.rehearsal SET evidence = evidence || $3::jsonb WHERE id = $1 AND migration = $2 AND state = 'open'`, [id, ref.migration, JSON.stringify(more)]);
   });
 }
 

@@ -11,8 +11,12 @@ export interface BackupOutcome { backups: number; rows: number; bytes: number; l
 export interface OpenedRehearsal { id: number; ref: RunRef; view: RunView; rows: number }
 /** `why`: why the last rehearsal does not open production, in words. */
 export interface RehearsalState { open: boolean; why: string | null }
-/** `rehearsal`: as `openRehearsal` answered it. `skipped`: steps of it that a person skipped. */
-export interface CloseRehearsalInput { ref: RunRef; id: number; rehearsal: RunRef; skipped: string[]; rollback?: { rows: number; milliseconds: number; equal: boolean } }
+/** `skipped`: steps of it that a person skipped. */
+export interface CloseRehearsalInput extends RehearsalInput { skipped: string[]; rollback?: RehearsedRollback }
+/** `rehearsal`: as `openRehearsal` answered it. */
+export interface RehearsalInput { ref: RunRef; id: number; rehearsal: RunRef }
+/** `different`: datasets whose rows are not those from before, and objects that did not come back. */
+export interface RehearsedRollback { rows: number; milliseconds: number; equal: boolean; different: string[] }
 export interface RehearsalResult { passed: boolean; rows: number; failures: string[] }
 
 export interface PreparationActivities {
@@ -25,6 +29,10 @@ export interface PreparationActivities {
   waiveRehearsal(input: { ref: RunRef; by: string; reason: string }): Promise<void>;
   /** Draws the sample and makes the scratch schema. A repeat begins again. */
   openRehearsal(input: { ref: RunRef }): Promise<OpenedRehearsal>;
-  /** Measures, judges and records. A repeat answers what is on record. */
+  /** Takes the sample back and compares every row with what was there before. A repeat goes on. */
+  rehearseRollback(input: RehearsalInput): Promise<RehearsedRollback>;
+  /** Measures. Before the rollback, for it takes the rows away. A repeat measures again. */
+  measureRehearsal(input: RehearsalInput): Promise<void>;
+  /** Judges and records. A repeat answers what is on record. */
   closeRehearsal(input: CloseRehearsalInput): Promise<RehearsalResult>;
 }

@@ -9,6 +9,8 @@ export interface RehearsalEvidence {
   rows: number;
   /** Rows by dataset: drawn by the sample, and brought along because others refer to them. */
   datasets: { dataset: string; drawn: number; brought: number }[];
+  /** Every row of the scratch tables before the copy, counted and digested. */
+  before?: { dataset: string; rows: number; digest: string }[];
   /** Why it did not pass; empty when it did. */
   failures: string[];
   stages?: StageSpeed[];
@@ -19,6 +21,14 @@ export interface RehearsalEvidence {
   milliseconds?: number;
   waivedBy?: string;
   reason?: string;
+}
+
+/** A rehearsal, or a waiver, as the control store has it. */
+export interface StoredRehearsal {
+  id: number; planHash: string; schemaDigest: string; state: 'open' | 'passed' | 'failed' | 'waived';
+  evidence: RehearsalEvidence; openedAt: string; closedAt: string | null;
+  /** Milliseconds since it was closed, by the server's clock. */
+  ageMs: number | null;
 }
 
 /** What of a rehearsal decides whether it is fresh. */

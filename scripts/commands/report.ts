@@ -1,11 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { trailFaults } from '../../migration/audit-trail';
+import type { Plan } from '../../migration/plan/schema';
 import type { Door } from '../../workers/door';
 import { evidenceFaults, readEvidence, sealed, type Evidence } from '../report/evidence';
 import { renderReport } from '../report/render';
 import { renderRunbook } from '../report/runbook';
+import { strategyHtml, strategyMarkdown } from '../report/render-strategy';
 import { shapeReport } from '../report/shape';
+import { shapeStrategy } from '../report/strategy';
 import { defineCommand } from './common-options';
 import { EXIT, UsageError } from './exit-codes';
 import { requireMigration } from './migration-view';
@@ -13,20 +16,22 @@ import { runSession, type CommonOptions, type Session } from './session';
 import { countOf } from '../terminal/quantities';
 import { showList } from './status';
 
-interface ReportOptions extends CommonOptions { output?: string; verify?: string | true; runbook?: boolean }
+interface ReportOptions extends CommonOptions { output?: string; verify?: string | true; runbook?: boolean; strategy?: boolean }
 
 /** Adds `report [ID]`. */
 export function registerReport(program: Command): void {
   defineCommand(program, 'report', 'write what was migrated, quarantined and verified as one HTML page; holds no row values', [
-    'report customer-platform -o report.html', 'report customer-platform --json', 'report customer-platform --verify report.html', 'report customer-platform --runbook -o runbook.md',
+    'report customer-platform -o report.html', 'report customer-platform --json', 'report customer-platform --verify report.html', 'report customer-platform --runbook -o runbook.md', 'report customer-platform --strategy -o strategy.html',
   ])
     .argument('[id]', 'name of the migration; without it the migrations are listed')
     .option('-o, --output <file>', 'file to write (default: caravan-report-ID.html)')
     .option('--runbook', 'write the runbook of the migration instead, as Markdown; a plan that was never started will do, by its file or name')
+    .option('--strategy', 'write the strategy document instead, as Markdown or, for a file.html, as a page; a plan that was never started will do, by its file or name')
     .option('--verify [file]', 'check the audit trail for entries that were changed, removed or reordered, and a report of it that was written before')
     .action((id: string | undefined, options: ReportOptions) => runSession(options, (session) => {
       if (id === undefined) return showList(session);
       if (options.runbook) return runbook(session, id, options);
+      if (options.strategy) return strategy(session, id, options);
       return options.verify === undefined ? report(session, id, options) : verify(session, id, options.verify);
     }));
 }
@@ -54,6 +59,34 @@ async function runbook(session: Session, id: string, { output }: ReportOptions):
   if (output) writeFileSync(output, text);
   session.print(output ? `${session.terminal.color.green(session.terminal.marks.ok)} ${output}` : text.trimEnd());
   return EXIT.complete;
+}
+
+/** From what the control store knows; before the first start, from the plan and a look at its sources. */
+async function strategy(session: Session, id: string, { output }: ReportOptions): Promise<number> {
+  const door = await session.door();
+  const known = /\.(ya?ml|json)$/.test(id) ? [] : (await door.status(id)).migrations;
+  const data = known.length > 0 ? await door.report(id) : null;
+  const plan = data?.plan ?? (await door.loadPlan(id)).plan;
+  const shaped = shapeStrategy({ plan, data, sizes: data ? new Map() : await liveSizes(door, plan) }, new Date());
+  session.printJson(shaped);
+  const text = output?.endsWith('.html') ? strategyHtml(shaped) : strategyMarkdown(shaped);
+  if (output) writeFileSync(output, text);
+  session.print(output ? `${session.terminal.color.green(session.terminal.marks.ok)} ${output}` : text.trimEnd());
+  return EXIT.complete;
+}
+
+/** Sizes of the source tables by dataset. A source that cannot be reached has none: the document says so. */
+async function liveSizes(door: Door, plan: Plan): Promise<Map<string, { rows: number; bytes: number }>> {
+  const sizes = new Map<string, { rows: number; bytes: number }>();
+  for (const connection of new Set(Object.values(plan.datasets).map(({ source }) => source.connection))) {
+    const tables = await door.inventory(connection).then((found) => found.tables, () => []);
+    for (const [name, { source }] of Object.entries(plan.datasets)) {
+      const wanted = source.table ?? name;
+      const found = source.connection === connection && source.query === undefined ? tables.find(({ schema, table }) => wanted === `${schema}.${table}` || (schema === 'public' && wanted === table)) : undefined;
+      if (found) sizes.set(name, { rows: found.rowsEstimate, bytes: found.bytes });
+    }
+  }
+  return sizes;
 }
 
 async function evidenceOf(door: Door, id: string): Promise<Evidence> {

@@ -1,7 +1,7 @@
 import { asPostgres } from '../../activities/connectors/postgres/system';
 import { readFindings } from '../../activities/stores/preparation-store';
 import { readRehearsals } from '../../activities/stores/rehearsal-store';
-import type { OpenedRehearsal, RehearsalResult, RunRef } from '../../migration/protocol';
+import type { OpenedRehearsal, RehearsalResult, RehearsedRollback, RunRef } from '../../migration/protocol';
 import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
 
 jest.setTimeout(180_000);
@@ -50,7 +50,7 @@ async function carryOut({ ref, view }: OpenedRehearsal, before: () => Promise<vo
   }
 }
 
-const close = (ref: RunRef, opened: OpenedRehearsal, skipped: string[] = []): Promise<RehearsalResult> => run.call(run.activities.closeRehearsal, { ref, id: opened.id, rehearsal: opened.ref, skipped });
+const close = (ref: RunRef, opened: OpenedRehearsal, skipped: string[] = [], rollback?: RehearsedRollback): Promise<RehearsalResult> => run.call(run.activities.closeRehearsal, { ref, id: opened.id, rehearsal: opened.ref, skipped, rollback });
 
 test('the sample holds every row that its rows refer to, keeps the skew, and is drawn again by the same seed; it goes through the process and passes', async () => {
   const ref = await admitted();
@@ -79,9 +79,14 @@ test('the sample holds every row that its rows refer to, keeps the skew, and is 
     await on(`SELECT conname FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('f', 'c') ORDER BY 1`));
   expect(await on('SELECT count(*)::int AS n FROM public.orders')).toEqual([{ n: 0 }]);
 
-  expect(await close(current, opened)).toMatchObject({ passed: true, failures: [] });
+  const target = { ref: current, id: opened.id, rehearsal: opened.ref };
+  await run.call(run.activities.measureRehearsal, target);
+  const rollback = await run.call(run.activities.rehearseRollback, target);
+  expect(rollback).toMatchObject({ equal: true, different: [], rows: opened.rows });
+  expect(await on('SELECT count(*)::int AS n FROM scratch.orders')).toEqual([{ n: 0 }]);
+  expect(await close(current, opened, [], rollback)).toMatchObject({ passed: true, failures: [] });
   const [recorded] = await readRehearsals(control(), 'shop');
-  expect(recorded).toMatchObject({ state: 'passed', planHash: current.planHash, evidence: { speed: { from: 'rehearsal' }, bottleneck: { advice: expect.stringContaining('batch.') as string } } });
+  expect(recorded).toMatchObject({ state: 'passed', planHash: current.planHash, evidence: { rollback: { equal: true }, speed: { from: 'rehearsal' }, bottleneck: { advice: expect.stringContaining('batch.') as string } } });
   expect(recorded?.evidence.stages?.map(({ stage }) => stage)).toEqual(['read', 'transform', 'validate', 'write']);
   expect((await readFindings(control(), 'shop')).findings.forecast?.speed.from).toBe('rehearsal');
   // Nothing of the rows is left.
@@ -109,6 +114,8 @@ test('a comparison that failed, or that nobody made, or that a person skipped, i
   expect((await close(ref, second)).failures).toEqual(expect.arrayContaining(['customers was not copied to its end', 'customers: rows were not compared']));
   const third = await open(ref);
   await carryOut(third);
+  await on(`UPDATE scratch.lines SET what = 'theirs' WHERE ctid = (SELECT min(ctid) FROM scratch.lines)`);
+  await expect(run.call(run.activities.rehearseRollback, { ref, id: third.id, rehearsal: third.ref })).rejects.toMatchObject({ code: 'ROLLBACK_CONFLICT' });
   expect(await close(ref, third, ['rows:orders'])).toMatchObject({ passed: false, failures: ['rows:orders was skipped'] });
 });
 

@@ -37,6 +37,7 @@ const data: ReportData = {
     { at: '2026-01-01T00:00:01.000Z', actor: 'caravan', event: 'schema_created', body: { left_out: [{ dataset: 'users', what: 'access method', name: 'heap2', reason: 'there is none' }] } },
   ],
   steps: [{ id: 1, attempt: 1, step: 'block writes on the source', state: 'done', epoch: 1, undo: { do: 'allow_writes', side: 'source' }, evidence: { what: evil }, openedAt: '2026-01-01T00:00:01.000Z', closedAt: '2026-01-01T00:00:02.500Z' }],
+  preparation: { findings: {}, at: null, backups: [], rehearsals: [] },
   trail: { migration: 'shop', entries: [first, second, third], head: { seq: 3, hash: third.hash }, unchained: 0 },
   objects: [
     { source: 'legacy', kind: 'view', name: 'app.totals', state: 'made', datasets: [], reason: null },

@@ -73,6 +73,7 @@ const preparing: PreparationActivities = {
   backUp: () => Promise.resolve({ backups: 2, rows: 20, bytes: 200, left: [] }),
   rehearsalState: () => Promise.resolve({ open: true, why: null }), waiveRehearsal: () => Promise.resolve(),
   openRehearsal: ({ ref }) => Promise.resolve({ id: 1, ref: { ...ref, migration: `${ref.migration}-rehearsal` }, view: runView([datasetView('users')]), rows: 10 }),
+  measureRehearsal: () => Promise.resolve(), rehearseRollback: () => Promise.resolve({ rows: 10, milliseconds: 5, equal: true, different: [] }),
   closeRehearsal: () => Promise.resolve({ passed: true, rows: 10, failures: [] }),
 };
 

@@ -33,8 +33,8 @@ describe('a rehearsal', () => {
   it('goes before the gates of production, by the same steps as production, and is looked at again when the gates are open', async () => {
     await play(rehearsing('rehearsed', [PASSED]), async ({ handle, until, world, result }) => {
       await until(({ status }) => status === 'waiting_for_approval');
-      expect(world.order('backUp', 'rehearsalState', 'openRehearsal', 'closeRehearsal', 'copySplit').filter((call, at, all) => call !== all[at - 1])).toEqual([
-        'backUp', 'rehearsalState', 'openRehearsal', 'copySplit users', 'closeRehearsal',
+      expect(world.order('backUp', 'rehearsalState', 'openRehearsal', 'measureRehearsal', 'rehearseRollback', 'closeRehearsal', 'copySplit').filter((call, at, all) => call !== all[at - 1])).toEqual([
+        'backUp', 'rehearsalState', 'openRehearsal', 'copySplit users', 'measureRehearsal', 'rehearseRollback', 'closeRehearsal',
       ]);
       expect(world.named('openDataset')).toEqual([{ ref: expect.objectContaining({ migration: 'shop-rehearsal' }) as object, dataset: 'users' }]);
       world.done.clear();
