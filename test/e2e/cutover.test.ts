@@ -158,6 +158,19 @@ test('probes that fail on the new side block; an abort then lists what was writt
   expect(await run.writers()).toEqual(['new']);
 });
 
+test('probes that fail take the migration back by themselves where the plan wants it', async () => {
+  run = await CutoverRun.create('back', {
+    plan: { probes: { home: { target: 'SELECT FROM not_there' } } },
+    cutover: { monitor: { for: '2s', every: '300ms', failures: 2, on_fail: 'rollback' } },
+  });
+  await run.begin();
+  await expect(run.result()).rejects.toThrow();
+  const { client } = await run.door.temporal();
+  expect(await client.workflow.getHandle(`rollback-${run.name}`).result()).toMatchObject({ status: 'rolled_back', tier: 'immediate' });
+  expect(await run.writers()).toEqual(['legacy']);
+  expect(run.upstream).toBe('legacy');
+});
+
 test('a cancelled run and one that is terminated in the middle: the first undoes its cutover, the second has it undone by the next start', async () => {
   run = await CutoverRun.create('gone', { plan: { gates: [{ gate: 'go_live', before: 'switch' }] } });
   await run.begin();
