@@ -12,9 +12,10 @@ import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import type { ActivityDependencies } from './dependencies';
 import { describeDatasets, type DescribedDataset } from './preparation/describe-datasets';
 import { whileAlive } from './reconciliation/liveness';
-import { drawSample } from './rehearsal/draw-sample';
+import { drawSample, type DatasetSample } from './rehearsal/draw-sample';
 import { forgetLedger } from './rehearsal/forget-rehearsal';
-import { referenceEdges } from './rehearsal/reference-edges';
+import { referenceEdges, sourceOf } from './rehearsal/reference-edges';
+import { amongSql } from './rehearsal/sample-sql';
 import { makeScratch, type ScratchTable } from './rehearsal/scratch-schema';
 import { scratchDigests, scratchOf, scratchSchema } from './rehearsal/scratch-tables';
 import { loadRun, targetTable } from './run-context';
@@ -32,7 +33,7 @@ export function openRehearsal(deps: ActivityDependencies, { ref }: { ref: RunRef
     const { plan, control } = await loadRun(deps, ref);
     const described = await describeDatasets(deps, plan);
     const samples = await drawSample(deps, plan, described, await referenceEdges(deps, plan, described), signal);
-    await makeScratchTables(deps, plan);
+    await makeScratchTables(deps, plan, described, samples);
     const rehearsed = rehearsalPlan(plan, ref.control, new Map(Object.keys(plan.datasets).map((name) => [name, { where: samples.get(name)?.where ?? 'false', table: qualified(scratchOf(plan, name)) }])));
     const rehearsalRef = await admitRehearsal(control, ref, rehearsed);
     const datasets = [...samples].map(([dataset, { drawn, brought }]) => ({ dataset, drawn, brought }));
@@ -48,11 +49,15 @@ export function schemaDigest(described: readonly DescribedDataset[]): string {
   return createHash('sha256').update(canonicalJson(shapes)).digest('hex');
 }
 
-async function makeScratchTables(deps: ActivityDependencies, plan: Plan): Promise<void> {
+async function makeScratchTables(deps: ActivityDependencies, plan: Plan, described: readonly DescribedDataset[], samples: ReadonlyMap<string, DatasetSample>): Promise<void> {
   const byTarget = new Map<string, ScratchTable[]>();
-  for (const [dataset, planned] of Object.entries(plan.datasets)) {
-    const { schema, table: name } = targetTable(dataset, planned);
-    byTarget.set(planned.target.connection, [...(byTarget.get(planned.target.connection) ?? []), { dataset, like: { schema, name }, scratch: scratchOf(plan, dataset) }]);
+  for (const one of described) {
+    const { schema, table: name } = targetTable(one.name, one.dataset);
+    const { connection } = one.dataset.target;
+    const standing = standingRows(one, samples.get(one.name)?.keys ?? null);
+    byTarget.set(connection, [...(byTarget.get(connection) ?? []), {
+      dataset: one.name, like: { schema, name }, scratch: scratchOf(plan, one.name), columns: one.target.columns.filter(({ computed }) => !computed).map((column) => column.name), ...(standing === null ? {} : { standing }),
+    }]);
   }
   for (const [connection, tables] of byTarget) {
     const target = asPostgres(deps.systems.open(connection));
@@ -62,6 +67,17 @@ async function makeScratchTables(deps: ActivityDependencies, plan: Plan): Promis
       await forgetLedger(client, rehearsalName(plan.migration));
     }).catch((error: unknown) => { throw told(error, connection); });
   }
+}
+
+/** A plan that merges is rehearsed with the rows that it would meet: those of the target with the sample's keys. Null where keys do not arrive as they are. */
+function standingRows(one: DescribedDataset, keys: string[][] | null): string | null {
+  const { on_conflict: onConflict, key: named } = one.dataset.target;
+  const key = named ?? one.target.key;
+  if (onConflict !== 'update' || !key || !keys || !one.source.key) return null;
+  const places = key.map((column) => one.source.key?.indexOf(sourceOf(one, column) ?? '') ?? -1);
+  if (places.includes(-1)) return null;
+  const columns = key.map((name) => ({ name, type: one.target.columns.find((column) => column.name === name)?.type ?? 'text' }));
+  return amongSql(columns, keys.map((row) => places.map((place) => row[place] ?? '')));
 }
 
 function told(error: unknown, connection: string): unknown {

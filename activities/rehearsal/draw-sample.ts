@@ -14,7 +14,7 @@ import { amongSql, drawSql, keysSql, referredSql, shareSql, type TypedColumn } f
 const LOOKUP = 5_000;
 
 /** `where`: SQL that selects exactly the sample, and within it what the plan selects. `drawn`: by the hash; `brought`: because others refer to them. */
-export interface DatasetSample { where: string; drawn: number; brought: number }
+export interface DatasetSample { where: string; drawn: number; brought: number; /** Keys of its rows as text, by the columns of the source's key; null without a key. */ keys: string[][] | null }
 
 /** Rows that are new in the sample, and whose own parents are still to be looked for. */
 interface Frontier { dataset: string; condition: string }
@@ -129,7 +129,7 @@ class OneSample {
 
   result(): DatasetSample {
     const sample = this.key ? amongSql(this.key, [...this.keys.values()]) : this.conditions.map((one) => `(${one})`).join(' OR ');
-    return { where: this.selection.where === undefined ? sample : `(${this.selection.where}\n) AND (${sample})`, drawn: this.drawn, brought: this.brought };
+    return { where: this.selection.where === undefined ? sample : `(${this.selection.where}\n) AND (${sample})`, drawn: this.drawn, brought: this.brought, keys: this.key ? [...this.keys.values()] : null };
   }
 
   private async select(condition: string): Promise<string> {

@@ -44,7 +44,7 @@ export async function referenceEdges(deps: ActivityDependencies, plan: Plan, dat
 }
 
 /** The source column that arrives as it is in this target column. */
-function sourceOf(one: DescribedDataset | undefined, targetColumn: string): string | undefined {
+export function sourceOf(one: DescribedDataset | undefined, targetColumn: string): string | undefined {
   const field = one?.mapping.fields.find(({ column }) => column.name === targetColumn);
   const input = field && field.applyMany === null && field.apply === null ? field.inputs[0] : undefined;
   return input === undefined ? undefined : one?.mapping.read[input]?.name;

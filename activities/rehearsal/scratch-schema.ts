@@ -1,9 +1,10 @@
 import type { ClientBase } from 'pg';
 import { MigrationError } from '../../migration/errors';
 import { readRows, withEmptySearchPath } from '../connectors/postgres/catalog';
-import { displayName, quoteIdent, quoteLiteral, qualified, type TableName } from '../connectors/postgres/sql';
+import { columnList, displayName, quoteIdent, quoteLiteral, qualified, type TableName } from '../connectors/postgres/sql';
 
-export interface ScratchTable { dataset: string; like: TableName; scratch: TableName }
+/** `standing`: a condition for rows of the target table that stand in the scratch table, too, before anything is copied: those that the copy would meet. */
+export interface ScratchTable { dataset: string; like: TableName; scratch: TableName; columns: string[]; standing?: string }
 
 const MARK = 'Caravan rehearsal of ';
 
@@ -21,11 +22,22 @@ export async function makeScratch(client: ClientBase, schema: string, migration:
       await client.query(`CREATE TABLE ${qualified(scratch)} (LIKE ${qualified(like)} INCLUDING ALL)`);
       await unproveChecks(client, like, scratch);
     }
-    for (const { like, scratch } of tables) for (const key of await foreignKeys(client, like)) {
+    for (const table of tables) if (table.standing !== undefined) await copyStanding(client, table, table.standing);
+    for (const { like, scratch, standing } of tables) for (const key of await foreignKeys(client, like)) {
       const parent = tables.find((one) => one.like.schema === key.refSchema && one.like.name === key.refTable);
-      if (parent) await client.query(`ALTER TABLE ${qualified(scratch)} ADD CONSTRAINT ${quoteIdent(key.name)} ${key.before}${qualified(parent.scratch)}${key.after}`);
+      if (parent) await client.query(`ALTER TABLE ${qualified(scratch)} ADD CONSTRAINT ${quoteIdent(key.name)} ${key.before}${qualified(parent.scratch)}${notProved(key.after, standing !== undefined)}`);
     }
   });
+}
+
+/** Their parents are not all there. */
+function notProved(definition: string, standing: boolean): string {
+  return standing && !definition.endsWith(' NOT VALID') ? `${definition} NOT VALID` : definition;
+}
+
+async function copyStanding(client: ClientBase, { like, scratch, columns }: ScratchTable, standing: string): Promise<void> {
+  if (columns.length === 0) return;
+  await client.query(`INSERT INTO ${qualified(scratch)} (${columnList(columns)}) OVERRIDING SYSTEM VALUE SELECT ${columnList(columns)} FROM ${qualified(like)} WHERE ${standing}`);
 }
 
 /** Removes the schema of an earlier rehearsal of this migration; nothing where there is none. @throws MigrationError `REHEARSAL_FAILED` when it is somebody else's. */
