@@ -103,8 +103,8 @@ export interface RollbackForecast {
   inUseSince: string | null; seconds: number; loss: string[]; policy: ConflictPolicy; nothingToDo: boolean; halfWay: boolean; owner: { workflowId: string; status: string };
 }
 export interface BeginRollbackInput extends RollbackStart { workflowId: string; firstRunId: string; namespace?: string }
-/** `datasets`: in the order they are taken back. `cutover`: the plan switches applications, so the new side stays blocked afterwards. */
-export interface RollbackBegun { view: RunView; attempt: number; tier: RollbackTier; datasets: string[]; others: string[]; applications: string[]; inUse: boolean; cutover: boolean; policy: ConflictPolicy }
+/** `datasets`: in the order they are taken back; `closedOthers`: those that stay migrated. `cutover`: the plan switches applications, so the new side stays blocked afterwards. */
+export interface RollbackBegun { view: RunView; attempt: number; tier: RollbackTier; datasets: string[]; closedOthers: string[]; applications: string[]; inUse: boolean; cutover: boolean; policy: ConflictPolicy }
 export interface RollbackStepInput extends StepInput { datasets: string[] }
 export interface RollbackSideInput extends RollbackStepInput { side: Side; partial: boolean }
 export interface RollbackDatasetInput { ref: RunRef; dataset: string; attempt: number; leaving: string[]; exporting?: boolean }

@@ -1,6 +1,5 @@
 /** The way back: which columns of the old side follow from which of the new one. Pure; the plan's linter and a full rollback go by the same. */
-import type { FieldMapping } from './plan/transformations';
-import type { TransformCatalog } from './transform/index';
+import type { FieldMapping, TransformCatalog } from './plan/transformations';
 import type { Column } from './value';
 
 /** What a plan alone says against bringing writes home, column by column, in words. `drop` and constants are none: the old side keeps its own values. */
@@ -17,7 +16,7 @@ export function irreversible(mappings: readonly FieldMapping[], catalog: Transfo
 function hasWayBack({ transform, params }: FieldMapping['steps'][number], catalog: TransformCatalog): boolean {
   const definition = catalog[transform];
   if (!definition) return false;
-  const lossy = typeof definition.lossy === 'function' ? definition.lossy(params) : definition.lossy;
+  const lossy = typeof definition.lossy === 'function' ? definition.lossy(params) : definition.lossy ?? true;
   return !lossy || inverseOf({ transform, params }, catalog) !== null;
 }
 

@@ -6,7 +6,7 @@ import type { PlanAmendment } from '../migration/plan/amendment';
 import type { Plan, SchemaObjectsPlan } from '../migration/plan/schema';
 import type { PreparationRecords } from '../migration/preparation/records';
 import type { Reason } from '../migration/batch';
-import type { Approval, CheckOutcome, LifeStep, CompareResult, Problem, Progress, BlockedStep, Phase, RunStatus, SkippedStep, StepResolution } from '../migration/protocol';
+import type { Approval, CheckOutcome, LifeStep, CompareResult, Problem, Progress, RollbackForecast, RollbackResult, RollbackStart, BlockedStep, Phase, RunStatus, SkippedStep, StepResolution } from '../migration/protocol';
 
 export type { PlanAmendment } from '../migration/plan/amendment';
 
@@ -167,6 +167,10 @@ export interface Door {
   quarantineReplay(selection: QuarantineSelection, by: string): Promise<ReplayAnswer>;
   /** Answers how many rows were waived. */
   quarantineWaive(selection: QuarantineSelection, by: string, reason: string): Promise<number>;
+  /** What a rollback would do; changes nothing and needs no Temporal. @throws MigrationError `ROLLBACK_REFUSED`, `PLAN_NOT_FOUND`. */
+  rollbackForecast(start: RollbackStart): Promise<RollbackForecast>;
+  /** Rolls back in this process, without Temporal. The same call again goes on where it ended. `onStep`: told as each step begins. */
+  rollbackOffline(start: RollbackStart, onStep: (step: string) => void): Promise<RollbackResult>;
   /** Connects at the first call, retrying for up to `waitMs` (default 15 s). @throws MigrationError `SYSTEM_UNREACHABLE`. */
   temporal(options?: { waitMs?: number }): Promise<TemporalDoor>;
   startWorker(request?: WorkerRequest): Promise<RunningWorker>;

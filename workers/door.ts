@@ -12,6 +12,7 @@ import type { ActivityDependencies } from '../activities/dependencies';
 import { checkPlanLive, planGrants } from '../activities/plan-preflight';
 import { previewDataset } from '../activities/preview';
 import { readMigrationReport, readStatus } from '../activities/status-reading';
+import { forecastRollback } from '../activities/undoing/forecast-rollback';
 import { planHash } from '../activities/stores/plan-store';
 import { workflowLink } from '../activities/stores/lease';
 import { isMigrationError, MigrationError } from '../migration/errors';
@@ -21,6 +22,7 @@ import { readConnections, type ConnectionBook } from './connections';
 import { buildDependencies } from './dependencies';
 import type { ConnectionInventory, Door, DoorOptions, LoadedPlan, RunningWorker, TemporalDoor, WorkerRequest } from './door-contract';
 import { listDifferent, listQuarantined, replayQuarantined, waiveQuarantined } from './door-quarantine';
+import { rollBackOffline } from './door-rollback';
 import { ownersOf } from './owners';
 import { registerSearchAttributes } from './search-attributes';
 import { createLog, installTelemetry } from './telemetry';
@@ -139,6 +141,9 @@ class OpenDoor implements Door {
   quarantineList(...request: Parameters<Door['quarantineList']>) { return listQuarantined(this.deps, ...request); }
   quarantineReplay(...request: Parameters<Door['quarantineReplay']>) { return replayQuarantined(this.deps, ...request); }
   quarantineWaive(...request: Parameters<Door['quarantineWaive']>) { return waiveQuarantined(this.deps, ...request); }
+
+  rollbackForecast(start: Parameters<Door['rollbackForecast']>[0]) { return forecastRollback(this.deps, start); }
+  rollbackOffline(...request: Parameters<Door['rollbackOffline']>) { return rollBackOffline(this.deps, ...request); }
 
   async temporal(options: { waitMs?: number } = {}): Promise<TemporalDoor> {
     this.client ??= this.connectTemporal(options.waitMs);

@@ -1,7 +1,7 @@
 import { CancellationScope, allHandlersFinished, condition, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
 import { forecastMarkdown } from '../migration/rollback-forecast';
-import { ROLLBACK_STEPS } from '../migration/rollback-steps';
-import type { Approval, BeginRollbackInput, ConflictPolicy, ControlActivities, CopyActivities, RollbackBegun, RollbackForecast, RollbackResult, RollbackStart, StepOverrides, UndoneDataset } from '../migration/protocol';
+import { RollbackCourse, type RollbackMeans } from '../migration/rollback-course';
+import type { Approval, BeginRollbackInput, RollbackBegun, RollbackForecast, RollbackResult, RollbackStart } from '../migration/protocol';
 import { controlActivities, longControlActivities, rollbackActivities } from './activity-proxies';
 import { approveUpdate } from './definitions';
 import { describeFailure, failure, isExpected } from './failures';
@@ -72,7 +72,7 @@ async function carryOut(run: RunControl, begun: RollbackBegun): Promise<Rollback
   run.note(`Rollback (${begun.tier}) of ${begun.datasets.length} datasets. It cannot be cancelled any more.`);
   const reporting = startReporting(run);
   try {
-    const datasets = await new RollbackWork(run, begun).run();
+    const datasets = await new RollbackCourse(begun, meansOf(run)).run();
     await finalProgress(run);
     run.notices.push({ event: 'complete', message: `${begun.view.ref.migration} is rolled back (${begun.tier}).` });
     run.finish('rolled_back');
@@ -91,85 +91,14 @@ async function carryOut(run: RunControl, begun: RollbackBegun): Promise<Rollback
   }
 }
 
-class RollbackWork {
-  constructor(private readonly control: RunControl, private readonly begun: RollbackBegun) {}
-
-  async run(): Promise<UndoneDataset[]> {
-    const { begun } = this;
-    const partial = begun.tier === 'partial';
-    await this.step(ROLLBACK_STEPS.fence, (step) => this.activities('stop the copies').stopCopying(step));
-    const blocked = await this.blockNew(partial);
-    if (begun.inUse) await this.whileLegacyIsFrozen();
-    for (const application of begun.applications) {
-      const step = ROLLBACK_STEPS.switchBack(application);
-      await this.step(step, ({ ref, attempt }) => this.activities(`${application} back`).switchApplication({ ref, attempt, step, application, to: 'legacy' }));
-    }
-    if (begun.cutover) await this.step(ROLLBACK_STEPS.openLegacy, (step) => this.activities('open the old side').openForRollback({ ...step, side: 'source', partial }));
-    const undone: UndoneDataset[] = [];
-    for (const dataset of begun.datasets) undone.push(await this.undo(dataset));
-    await this.step(ROLLBACK_STEPS.objects, ({ ref }) => this.activities('objects of the target').restoreObjects({ ref, datasets: begun.datasets }));
-    if (blocked && !begun.cutover) await this.step(ROLLBACK_STEPS.openNew, (step) => this.activities('open the new side').openForRollback({ ...step, side: 'target', partial }));
-    if (partial && !begun.inUse) await this.proveOthers();
-    await this.step(ROLLBACK_STEPS.complete, (step) => this.activities('record').finishRollback({ ...step, undone }));
-    return undone;
-  }
-
-  /** What the new side wrote is told by comparing both sides, which only means something while neither is written. */
-  private async whileLegacyIsFrozen(): Promise<void> {
-    const { begun } = this;
-    if (begun.tier === 'full') {
-      await this.step(ROLLBACK_STEPS.blockLegacy, (step) => this.activities('old side refuses').proveWriters({ ...step, refusing: ['source', 'target'], accepting: [] }));
-      await this.step(ROLLBACK_STEPS.reverse, (step) => this.activities('bring writes home').bringHome(step));
-    }
-    for (const dataset of begun.datasets) {
-      await this.step(`rollback: list the writes of ${dataset}`, ({ ref, attempt }) => this.activities(`${dataset}: list its writes`).judgeForRollback({ ref, attempt, dataset, leaving: begun.datasets, exporting: true }), dataset);
-    }
-  }
-
-  /** A plan without a cutover may have no right to block; then rows that come in meanwhile stay where they are. */
-  private async blockNew(partial: boolean): Promise<boolean> {
-    let open = false;
-    await this.step(ROLLBACK_STEPS.blockNew, async (step) => {
-      try {
-        await this.activities('new side refuses').blockForRollback({ ...step, side: 'target', partial });
-      } catch (error) {
-        if (!isExpected(error) || this.begun.cutover || !['WRITES_NOT_BLOCKED', 'PRIVILEGE_MISSING'].includes(describeFailure(error).code)) throw error;
-        open = true;
-      }
-    });
-    return !open;
-  }
-
-  private async undo(dataset: string): Promise<UndoneDataset> {
-    const { begun } = this;
-    const nothing: UndoneDataset = { dataset, state: 'nothing', removed: 0, restored: 0, conflicts: 0, exported: 0 };
-    const outcome = await this.control.steps.run(`rollback: take back ${dataset}`, (overrides) => this.activities(`${dataset}: take back`).undoDataset({
-      ref: begun.view.ref, attempt: begun.attempt, dataset, leaving: begun.datasets, exporting: begun.inUse, policy: policyOf(overrides, begun.policy), ...(begun.tier === 'full' && begun.inUse ? { keepRows: true } : {}),
-    }), { skippable: true, dataset });
-    return outcome.state === 'done' ? outcome.value : nothing;
-  }
-
-  private async proveOthers(): Promise<void> {
-    const { ref } = this.begun.view;
-    for (const dataset of this.begun.others) {
-      if (this.control.progress?.datasets.find((one) => one.dataset === dataset)?.state !== 'done') continue;
-      await this.step(`rollback: ${dataset} is as it was`, async (_step, overrides) => {
-        const { verdict, detail } = await this.activities(`${dataset}: compare`).compareRows({ ref, dataset, repair: overrides.repair ?? false });
-        if (verdict === 'failed') throw failure('VALIDATION_FAILED', `${dataset}: ${detail}`);
-      }, dataset);
-    }
-  }
-
-  private async step(name: string, work: (step: { ref: RollbackBegun['view']['ref']; attempt: number; step: string; datasets: string[] }, overrides: StepOverrides) => Promise<unknown>, dataset?: string): Promise<void> {
-    const { view, attempt, datasets } = this.begun;
-    await this.control.steps.run(name, (overrides) => work({ ref: view.ref, attempt, step: name, datasets }, overrides), { skippable: name !== ROLLBACK_STEPS.openLegacy, ...(dataset === undefined ? {} : { dataset }) });
-  }
-
-  private activities(summary: string): ControlActivities & CopyActivities {
-    return rollbackActivities(this.control.queue, summary);
-  }
-}
-
-function policyOf(overrides: StepOverrides, policy: ConflictPolicy): ConflictPolicy {
-  return overrides.changedRows ?? policy;
+/** Steps that block and wait for a person when they cannot go on. */
+function meansOf(run: RunControl): RollbackMeans {
+  return {
+    async step(name, work, options) {
+      const outcome = await run.steps.run(name, (overrides) => work(rollbackActivities(run.queue, name), overrides), options);
+      return outcome.state === 'done' ? outcome.value : null;
+    },
+    lacksRights: (error) => isExpected(error) && ['WRITES_NOT_BLOCKED', 'PRIVILEGE_MISSING'].includes(describeFailure(error).code),
+    differs: (dataset, detail) => failure('VALIDATION_FAILED', `${dataset}: ${detail}`),
+  };
 }

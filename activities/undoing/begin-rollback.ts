@@ -1,10 +1,12 @@
 import type { PoolClient } from 'pg';
 import { MigrationError } from '../../migration/errors';
 import { latestRollback, newSideOpenSince, ROLLBACK_STEPS } from '../../migration/rollback-steps';
+import type { Plan } from '../../migration/plan/schema';
 import type { BeginRollbackInput, RollbackBegun, RunRef } from '../../migration/protocol';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import { viewOf } from '../admit';
 import type { ActivityDependencies } from '../dependencies';
+import { ledgerStates } from '../plan-edits';
 import { findMigration } from '../status-reading';
 import { audit, lockMigration } from '../stores/control-store';
 import { workflowLink } from '../stores/lease';
@@ -39,9 +41,17 @@ export async function beginRollback(deps: ActivityDependencies, input: BeginRoll
   if (!begun) throw new MigrationError('INTERNAL', `migration ${input.migration}: the control store did not keep the rollback`);
   return {
     view: await viewOf(deps, control, plan, ref, false), attempt: begun.attempt, tier: begun.tier, datasets: begun.datasets, policy: input.policy ?? begun.policy, inUse: begun.inUse,
-    others: Object.keys(plan.datasets).filter((name) => !begun.datasets.includes(name)), cutover: plan.cutover !== undefined,
+    closedOthers: await closedDatasets(deps, plan, begun.datasets), cutover: plan.cutover !== undefined,
     applications: begun.tier === 'partial' ? [] : (plan.cutover?.switch ?? []).map(({ name }) => name),
   };
+}
+
+/** Datasets of the plan that are closed and stay so. */
+async function closedDatasets(deps: ActivityDependencies, plan: Plan, leaving: readonly string[]): Promise<string[]> {
+  const names = Object.keys(plan.datasets).filter((name) => !leaving.includes(name));
+  if (names.length === 0) return [];
+  const states = await ledgerStates(deps, plan.migration, plan, names);
+  return names.filter((name) => states.get(name)?.state === 'closed');
 }
 
 /** The lease, from a run that may well be alive: its activities find theirs gone. Only from another rollback that lives it is not taken. */

@@ -2,6 +2,7 @@
 import { fail, listed, suggestion, warn, type Finding, type PlanPath } from './finding';
 import { fillProbes, lintCutover } from './lint-cutover';
 import { isTabular, lintDataset } from './lint-dataset';
+import { lintRollback } from './lint-rollback';
 import { approachNotBuilt, findCycle } from './order';
 import { secretInPlan } from './schema-findings';
 import type { CheckPlan, Plan } from './schema';
@@ -50,6 +51,7 @@ export function lintPlan(plan: Plan, transforms?: TransformCatalog): Finding[] {
     ...lintRoles(plan),
     ...lintChecks(plan),
     ...lintCutover(plan),
+    ...lintRollback(plan, transforms),
     ...lintSecrets(plan, []),
     ...lintReadiness(plan),
   ];

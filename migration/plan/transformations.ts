@@ -1,6 +1,7 @@
 /** Normalises a dataset's `transformations`, and judges them: names, arity, parameters, clashes. */
 import type { z } from 'zod';
 import { MigrationError } from '../errors';
+import type { TransformDefinition } from '../transform/definition';
 import { fail, listed, nearest, suggestion, type Finding, type PlanPath } from './finding';
 import { parameterFault } from './schema-findings';
 import type { DatasetPlan, TransformationPlan } from './schema';
@@ -15,6 +16,9 @@ export interface TransformInfo {
   inputs: 'none' | 'one' | 'many';
   /** Fields it gives: none (drop), one, or many (a list). */
   outputs: 'none' | 'one' | 'many';
+  /** Whether the old value can be computed from the result, and how; absent: it cannot. */
+  lossy?: TransformDefinition['lossy'];
+  inverse?: TransformDefinition['inverse'];
 }
 
 export type TransformCatalog = Readonly<Record<string, TransformInfo>>;

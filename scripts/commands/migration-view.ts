@@ -22,7 +22,7 @@ export function gatesOf(detail: string | null): string[] {
 }
 
 export function isFinal(status: RunStatus): boolean {
-  return status === 'complete' || status === 'failed' || status === 'cancelled' || status === 'aborted';
+  return status === 'complete' || status === 'failed' || status === 'cancelled' || status === 'aborted' || status === 'rolled_back';
 }
 
 /** The migration ID names. @throws MigrationError `PLAN_NOT_FOUND` (config) naming those there are, `SYSTEM_UNREACHABLE` when a control store could not be asked. */

@@ -5,8 +5,6 @@ import { runSession, type CommonOptions } from './session';
 
 /** Commands that have their name and place but no work behind them yet: refused by name, exit code 2, instead of "unknown command". */
 export function registerNotBuilt(program: Command): void {
-  refused(program, 'rollback', '[id]', 'name of the migration', 'take a migration back',
-    'Until it is: npx caravan resume ID --abort ends a run; with on_abort: undo in the plan its rows go too.');
   refused(program, 'sync', '<plan>', 'plan file or name', 'start or poke the sync of a parallel run',
     'Until it is: npx caravan validate ID --repair brings a target up to date with its source.');
 }

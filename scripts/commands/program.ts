@@ -8,6 +8,7 @@ import { registerOperate } from './operate';
 import { registerPreview } from './preview';
 import { registerQuarantine } from './quarantine';
 import { registerReport } from './report';
+import { registerRollback } from './rollback';
 import { registerRun } from './run';
 import { registerStart } from './start';
 import { registerStatus } from './status';
@@ -36,7 +37,7 @@ Exit codes: 0 complete, 1 unexpected, 2 bad usage or invalid plan, 3 blocked, 4 
 5 a system cannot be reached, 130 interrupted.`);
   for (const register of [
     registerInit, registerCheck, registerPreview, registerRun, registerStart, registerWorker, registerStatus, registerWatch,
-    registerOperate, registerValidate, registerQuarantine, registerReport, registerAmend, registerNotBuilt, registerStackCommand,
+    registerOperate, registerValidate, registerQuarantine, registerReport, registerAmend, registerRollback, registerNotBuilt, registerStackCommand,
   ]) register(program);
   withOwnExits(program);
   return program;
