@@ -23,11 +23,13 @@ import { renderDatasetTimes, renderOutcome, renderQuarantine, renderSteps } from
 import { FULL_SHOP, legacyShop, SMALL_SHOP } from './legacy-shop';
 import { seedDatabase } from './seed-database';
 import { untilEnter } from './until-enter';
+import { isBack, renderWayBack, takeBack } from './way-back';
 
-interface DemoOptions { rows: 'full' | 'small'; keep?: boolean; given?: boolean; report: string }
+interface DemoOptions { rows: 'full' | 'small'; keep?: boolean; given?: boolean; report: string; rollback?: 'immediate' | 'full' }
 
 const ROOT = path.join(__dirname, '..', '..');
-const PLAN = 'shop';
+/** That of `--rollback full` has mappings that can all be computed back. */
+const planOf = ({ rollback }: Pick<DemoOptions, 'rollback'>): string => (rollback === 'full' ? 'shop-reversible' : 'shop');
 const PLANS_FOLDER = path.join(ROOT, 'examples');
 
 async function demo(session: Session, options: DemoOptions): Promise<number> {
@@ -52,14 +54,15 @@ async function demo(session: Session, options: DemoOptions): Promise<number> {
   });
   const temporal = await door.temporal();
   const worker = await door.startWorker({});
-  const workflowId = `migration-${PLAN}`;
+  const name = planOf(options);
+  const workflowId = `migration-${name}`;
   const handle = await temporal.client.workflow.start(WORKFLOWS.migration, {
-    workflowId, taskQueue: TASK_QUEUE, args: [{ plan: PLAN } satisfies MigrationInput],
+    workflowId, taskQueue: TASK_QUEUE, args: [{ plan: name } satisfies MigrationInput],
     staticSummary: 'Legacy shop to the new platform',
   });
   const run = await throughOutages(() => findRun(temporal.client, workflowId));
   const link = temporal.workflowLink(workflowId);
-  session.print('', `${color.green(marks.ok)} Started like in the UI: type ${WORKFLOWS.migration}, queue ${TASK_QUEUE}, input {"plan": "${PLAN}"}`, ...(link ? [`  ${color.cyan(link)}`] : []), '');
+  session.print('', `${color.green(marks.ok)} Started like in the UI: type ${WORKFLOWS.migration}, queue ${TASK_QUEUE}, input {"plan": "${name}"}`, ...(link ? [`  ${color.cyan(link)}`] : []), '');
 
   // A call that still waits for the run's end must not outlive the connection.
   const calls = new AbortController();
@@ -67,21 +70,30 @@ async function demo(session: Session, options: DemoOptions): Promise<number> {
   setMaxListeners(0, calls.signal);
   session.onClose(() => Promise.resolve(calls.abort()));
   const waited = Object.assign(Object.create(handle) as typeof handle, { result: () => temporal.client.withAbortSignal(calls.signal, () => handle.result()) });
-  const { plan } = await door.loadPlan(PLAN);
+  const { plan } = await door.loadPlan(name);
   void approveAsPeople({
-    door, handle, migration: PLAN, gates: gateViews(plan), signal: calls.signal,
+    door, handle, migration: name, gates: gateViews(plan), signal: calls.signal,
     onApproved: ({ gate, by, role }) => session.print(`${color.green(marks.ok)} ${gate}  ${color.dim(`approved by the demo, in the place of ${by}${role ? `, ${role.replaceAll('_', ' ')}` : ''}`)}`),
   });
   const opened = { handle: waited, workflowId, firstRunId: run?.firstRunId ?? '', worker, link };
-  const end = await Promise.race([follow<MigrationResult>({ session, door, opened, signal, migration: PLAN, answered: true }), servers.failed]);
-  const exitCode = await tellEnd(session, end, door, options, Date.now() - begun);
+  const end = await Promise.race([follow<MigrationResult>({ session, door, opened, signal, migration: name, answered: true }), servers.failed]);
+  let exitCode = await tellEnd(session, end, door, options, Date.now() - begun);
   if (exitCode === EXIT.interrupted) return exitCode;
+  if (options.rollback && exitCode === EXIT.complete) exitCode = await demonstrateWayBack(session, temporal.client, servers, options.rollback);
   const waits = options.keep === true || (session.terminal.interactive && process.stdin.isTTY);
   if (waits) {
     session.print('', `${color.bold('The Web UI stays up:')} ${color.cyan(link ?? servers.temporal.address)}`, `Enter ends the demo${options.keep ? '' : ' and its servers'}.`);
     await Promise.race([untilEnter(signal), servers.failed]);
   }
   return exitCode;
+}
+
+/** Exit code 4, as of every rollback that came to its end. */
+async function demonstrateWayBack(session: Session, client: Parameters<typeof takeBack>[0], servers: DemoServers, tier: 'immediate' | 'full'): Promise<number> {
+  session.print('', session.terminal.color.bold(`The shop works on the new side for a moment; then everything is taken back (${tier}).`));
+  const back = await Promise.race([takeBack(client, { legacy: servers.legacyUrl, new: servers.newUrl }, planOf({ rollback: tier }), tier), servers.failed]);
+  session.print('', ...renderWayBack(back, session.terminal));
+  return isBack(back) ? EXIT.undone : EXIT.unexpected;
 }
 
 async function seedShop(session: Session, servers: DemoServers, options: DemoOptions): Promise<'seeded'> {
@@ -102,7 +114,7 @@ async function tellEnd(session: Session, end: RunEnd<MigrationResult>, door: Awa
     session.print('', 'The run is blocked, and nobody is here to decide. On a terminal the demo would ask.');
     return EXIT.blocked;
   }
-  const data = await door.report(PLAN);
+  const data = await door.report(planOf(options));
   session.print(
     '', ...renderOutcome(end.result, terminal),
     '', ...renderSteps(data.steps, terminal),
@@ -136,6 +148,7 @@ const program = new Command('demo')
   .addOption(new Option('--rows <size>', 'size of the legacy shop').choices(['full', 'small']).default('full'))
   .option('--keep', 'leave the Web UI up until Enter, also when this is no terminal')
   .option('--given', 'use the servers named by TEMPORAL_ADDRESS and CARAVAN_STACK_*_URL instead of own ones')
+  .addOption(new Option('--rollback <tier>', 'take it back afterwards, with what was written on the new side meanwhile; exit code 4 then').choices(['immediate', 'full']))
   .option('--report <file>', 'HTML report to write', path.join(ROOT, '.caravan', 'demo', 'report.html'))
   .action((options: DemoOptions) => runSession({}, (session) => demo(session, options)));
 

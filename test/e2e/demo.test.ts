@@ -13,8 +13,8 @@ const folder = mkdtempSync(path.join(tmpdir(), 'caravan-demo-test-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** The demo in its small form, as `npm run demo` starts it: no terminal, nothing given. */
-function startDemo(report: string): { demo: ChildProcessWithoutNullStreams; ended: Promise<Ended>; said: (text: string | RegExp) => Promise<string> } {
-  const demo = spawn(process.execPath, ['scripts/run-typescript.cjs', 'scripts/demo/demo.ts', '--rows', 'small', '--report', report], {
+function startDemo(report: string, ...more: string[]): { demo: ChildProcessWithoutNullStreams; ended: Promise<Ended>; said: (text: string | RegExp) => Promise<string> } {
+  const demo = spawn(process.execPath, ['scripts/run-typescript.cjs', 'scripts/demo/demo.ts', '--rows', 'small', '--report', report, ...more], {
     cwd: ROOT, env: { ...process.env, LC_ALL: 'C.UTF-8', NO_COLOR: '1', FORCE_COLOR: undefined },
   });
   demo.stdin.end();
@@ -80,6 +80,17 @@ test('the demo migrates the shop, accounts for every row, proves it, and leaves 
   expect(page).not.toMatch(/@example/);
 
   expect(existsSync(serversOf(demo))).toBe(false);
+  expect(left(demo)).toEqual([]);
+}, LIMIT_MS);
+
+test('--rollback full takes it back: what the new side wrote came home, and only the old side accepts writes', async () => {
+  const { demo, ended } = startDemo(path.join(folder, 'back.html'), '--rollback', 'full');
+  const { code, output } = await ended;
+  expect({ code, output }).toMatchObject({ code: 4 });
+  expect(output).toMatch(/team_briefed +approved by the demo, in the place of Tess Turner, technical lead/);
+  expect(output).toContain('shop-reversible is rolled back (full)');
+  expect(output).toContain('the old side accepts writes, the new one refuses them; the application works on legacy');
+  expect(output).toMatch(/orders of the last hour +0 +1\ntheir lines +0 +1\nsum of the three prices +([\d.]+) +(?!\1)[\d.]+\nthe new category +0 +1\npayments +600 +599/);
   expect(left(demo)).toEqual([]);
 }, LIMIT_MS);
 
