@@ -17,7 +17,7 @@ COPY workers workers
 COPY scripts scripts
 COPY examples plans
 # Owned by the user of the worker: volumes mounted here take the owner over.
-RUN mkdir staging && chown node:node staging
+RUN mkdir -p staging .caravan/backups && chown -R node:node staging .caravan
 ENV CARAVAN_PLANS=/caravan/plans CARAVAN_STAGING=/caravan/staging/segments
 USER node
 # The program itself gets SIGTERM and drains: slices end after their commit.
