@@ -38,6 +38,7 @@ import { transformBatch } from './transform-batch';
 import { beginRollback } from './undoing/begin-rollback';
 import { forecastRollback } from './undoing/forecast-rollback';
 import { blockForRollback, bringHome, finishRollback, openForRollback, stopCopying } from './undoing/rollback-work';
+import { restoreDataset } from './undoing/restore-dataset';
 import { judgeForRollback, undoDataset } from './undoing/undo-dataset';
 import { validateBatch } from './validate-batch';
 import { watchProgress } from './watch-progress';
@@ -78,6 +79,7 @@ export function createActivities(deps: ActivityDependencies): Activities {
     bringHome: (input) => bringHome(deps, input),
     judgeForRollback: (input) => judgeForRollback(deps, input),
     undoDataset: (input) => undoDataset(deps, input),
+    restoreDataset: (input) => restoreDataset(deps, input),
     finishRollback: (input) => finishRollback(deps, input),
     watchProgress: (input) => watchProgress(deps, input),
     runChecks: (input) => runChecks(deps, input),

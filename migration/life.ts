@@ -71,6 +71,8 @@ export interface RollbackActivities {
   bringHome(input: RollbackStepInput): Promise<LifeStep>;
   judgeForRollback(input: RollbackDatasetInput): Promise<UndoneDataset>;
   undoDataset(input: RollbackDatasetInput & { policy: ConflictPolicy; keepRows?: boolean }): Promise<UndoneDataset>;
+  /** The dataset's table as the last verified backup of the target holds it; what was written since is gone. */
+  restoreDataset(input: RollbackDatasetInput): Promise<UndoneDataset>;
   finishRollback(input: StepInput & { undone: UndoneDataset[] }): Promise<LifeStep>;
 }
 

@@ -255,8 +255,8 @@ export type Verdict = 'passed' | 'explained' | 'warned' | 'failed';
 export interface ChecksResult { outcomes: CheckOutcome[]; failed: number }
 export interface CompareResult { dataset: string; compared: number; missing: number; extra: number; different: number; unreadable: number; explained: number; repaired: number; verdict: Verdict; detail: string }
 
-/** `repair`: repair the differences that a blocked comparison found. `changedRows`: what becomes of rows that others changed, in a blocked rollback. */
-export interface StepOverrides { batchSize?: number; checkpointInterval?: number; parallelWorkers?: number; repair?: boolean; changedRows?: ConflictPolicy }
+/** `repair`: repair the differences that a blocked comparison found. `changedRows`: what becomes of rows that others changed, in a blocked rollback. `fromBackup`: there, the verified backup instead of a journal that is of no use. */
+export interface StepOverrides { batchSize?: number; checkpointInterval?: number; parallelWorkers?: number; repair?: boolean; changedRows?: ConflictPolicy; fromBackup?: boolean }
 /** What a person decides about a blocked step. Without `step`, the only blocked step is meant. */
 export interface StepResolution { action: 'retry' | 'skip' | 'abort'; step?: string; by?: string; reason?: string; overrides?: StepOverrides }
 /** `named`: a skip needs a name and a reason. */

@@ -66,9 +66,9 @@ export class RollbackCourse {
 
   private async undo(dataset: string): Promise<UndoneDataset> {
     const { tier, inUse, policy } = this.begun;
-    const undone = await this.step(`rollback: take back ${dataset}`, (activities, { ref, attempt, datasets }, overrides) => activities.undoDataset({
+    const undone = await this.step(`rollback: take back ${dataset}`, (activities, { ref, attempt, datasets }, overrides) => (overrides.fromBackup ? activities.restoreDataset({ ref, attempt, dataset, leaving: datasets }) : activities.undoDataset({
       ref, attempt, dataset, leaving: datasets, exporting: inUse, policy: overrides.changedRows ?? policy, ...(tier === 'full' && inUse ? { keepRows: true } : {}),
-    }), dataset);
+    })), dataset);
     return undone ?? { dataset, state: 'nothing', removed: 0, restored: 0, conflicts: 0, exported: 0 };
   }
 

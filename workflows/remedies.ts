@@ -39,7 +39,7 @@ const REMEDIES: Partial<Record<ErrorCode, string[]>> = {
   REHEARSAL_FAILED: ['Correct what the message names, then retry: the rehearsal begins again.', 'Or skip, with your name and a reason: that waives the rehearsal, on the record.'],
   REHEARSAL_STALE: ['Retry: the sample goes through the whole process again.', 'Or skip, with your name and a reason: that waives the rehearsal, on the record.'],
   ROLLBACK_CONFLICT: ['Decide what becomes of these rows: retry with `overrides: {"changedRows": "keep_new"}` (they stay) or `"restore_old"` (changed ones go back).', 'Or skip: this dataset stays migrated, on the record.'],
-  UNDO_MISSING: ['Restore the table from the verified backup, then skip.', 'Or skip: this dataset stays migrated, on the record.'],
+  UNDO_MISSING: ['Put the table back to the verified backup: retry with `overrides: {"fromBackup": true}`. What was written to it since the backup is gone then.', 'Or skip: this dataset stays migrated, on the record.'],
   ROLLBACK_REFUSED: ['Do what the message says, then retry.', 'Or skip: this step is left out, on the record.'],
   STAGING_FAILED: ['Make sure that the staging folder exists, has space and is reached by both sides, then retry.'],
 };

@@ -38,10 +38,11 @@ function judge(resolution: StepResolution | undefined): string | null {
 
 function judgeOverrides(overrides: StepOverrides | undefined): string | null {
   const sizes = ['batchSize', 'checkpointInterval', 'parallelWorkers'];
+  const switches = ['repair', 'fromBackup'];
   for (const [name, value] of Object.entries(overrides ?? {}) as [string, unknown][]) {
     if (name === 'changedRows' && POLICIES.includes(value as string)) continue;
-    if (name === 'repair' ? typeof value !== 'boolean' : !sizes.includes(name)) return `There is no override "${name}" with this value. Known: ${sizes.join(', ')} (whole numbers above 0), repair (true or false), changedRows (${POLICIES.join(', ')}).`;
-    if (name !== 'repair' && !(Number.isInteger(value) && (value as number) > 0)) return `The override "${name}" must be a whole number above 0.`;
+    if (switches.includes(name) ? typeof value !== 'boolean' : !sizes.includes(name)) return `There is no override "${name}" with this value. Known: ${sizes.join(', ')} (whole numbers above 0), repair (true or false), fromBackup (true or false), changedRows (${POLICIES.join(', ')}).`;
+    if (!switches.includes(name) && !(Number.isInteger(value) && (value as number) > 0)) return `The override "${name}" must be a whole number above 0.`;
   }
   return null;
 }

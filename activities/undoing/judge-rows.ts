@@ -77,7 +77,7 @@ async function requireJournal(sides: DatasetSides, held: DatasetFence): Promise<
   const missing = Number(row?.wrote ?? 0) - Number(row?.kept ?? 0);
   if (!row?.purged && (row?.begun || missing <= 0)) return;
   const why = row?.purged ? 'its undo data was removed when its retention was over' : `the ledger has undo data for ${row?.kept ?? 0} of the ${row?.wrote ?? 0} rows that it wrote`;
-  throw new MigrationError('UNDO_MISSING', `dataset ${held.dataset}: its rows were written among rows of others, and ${why}, so they cannot be told from theirs. Nothing was changed. Restore the table from the verified backup, or leave this dataset migrated: a partial rollback takes back the others.`);
+  throw new MigrationError('UNDO_MISSING', `dataset ${held.dataset}: its rows were written among rows of others, and ${why}, so they cannot be told from theirs. Nothing was changed. Put the table back to the verified backup (--set from_backup=true; what was written since is gone then), or leave this dataset migrated: a partial rollback takes back the others.`);
 }
 
 /** Forgets what an earlier look found; what was exported stays, unless this attempt begins anew. */

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import { MigrationError } from '../../migration/errors';
-import type { ConflictPolicy, DatasetRef, UndoneDataset } from '../../migration/protocol';
+import type { ConflictPolicy, DatasetRef, RunRef, UndoneDataset } from '../../migration/protocol';
 import { sqlState } from '../connectors/postgres/errors';
 import type { ActivityDependencies } from '../dependencies';
 import { PlannedTables } from '../planned-tables';
@@ -108,16 +108,18 @@ async function takeKeysAway(sides: DatasetSides, held: DatasetFence): Promise<vo
   });
 }
 
-/** The ledger says undone, and the quarantine of this generation is closed: nothing of it may be replayed. */
+/** The ledger says undone, and the quarantine of this generation is closed: nothing of it may be replayed. In the caller's transaction under the fence. */
+export async function markUndone(client: ClientBase, held: DatasetFence, ref: RunRef, rows: 'removed' | 'kept' | 'restored'): Promise<void> {
+  await client.query(
+    `UPDATE caravan.quarantine SET state = 'gone', decided_by = 'rollback', decided_reason = 'the dataset was rolled back', decided_at = clock_timestamp()
+     WHERE migration = $1 AND dataset = $2 AND generation = $3 AND state IN ('open', 'waived')`, [held.migration, held.dataset, held.generation]);
+  await client.query(
+    `UPDATE caravan.dataset SET state = 'undone', undone_at = clock_timestamp(), undone = $3 WHERE migration = $1 AND dataset = $2`, [held.migration, held.dataset, JSON.stringify({ rows, lease: ref.lease })]);
+}
+
 async function finish(sides: DatasetSides, held: DatasetFence, as: 'removed' | 'kept'): Promise<UndoneDataset> {
   const { target, ref } = sides.ctx;
-  await underFence(target, held, async (client) => {
-    await client.query(
-      `UPDATE caravan.quarantine SET state = 'gone', decided_by = 'rollback', decided_reason = 'the dataset was rolled back', decided_at = clock_timestamp()
-       WHERE migration = $1 AND dataset = $2 AND generation = $3 AND state IN ('open', 'waived')`, [held.migration, held.dataset, held.generation]);
-    await client.query(
-      `UPDATE caravan.dataset SET state = 'undone', undone_at = clock_timestamp(), undone = $3 WHERE migration = $1 AND dataset = $2`, [held.migration, held.dataset, JSON.stringify({ rows: as, lease: ref.lease })]);
-  });
+  await underFence(target, held, (client) => markUndone(client, held, ref, as));
   return target.use((client) => summary(client, sides.ctx, 'undone'));
 }
 

@@ -30,7 +30,7 @@ export function registerOperate(program: Command): void {
     .option('--step <step>', 'the blocked step; needed only when several are blocked')
     .option('--skip', 'leave the blocked step out')
     .option('--abort', 'end the migration; what happens to its rows is in the plan (on_abort)')
-    .option('--set <name=value>', 'try again with another setting: batch_size, checkpoint_interval, parallel_workers, repair, changed_rows (repeatable)', repeated)
+    .option('--set <name=value>', 'try again with another setting: batch_size, checkpoint_interval, parallel_workers, repair, changed_rows, from_backup (repeatable)', repeated)
     .action((id: string, options: Deciding & Resume) => runSession(options, (session) => resume(session, id, options)));
 
   decidingCommand(program, 'approve', 'open a gate of the plan', ['approve customer-platform go_live --by "Ada Lovelace" --role data_owner'])

@@ -2,8 +2,9 @@ import { nearest } from '../../migration/plan/finding';
 import type { ConflictPolicy, StepOverrides } from '../../migration/protocol';
 import { UsageError } from './exit-codes';
 
-const NUMBERS: Record<string, Exclude<keyof StepOverrides, 'repair' | 'changedRows'>> = { batch_size: 'batchSize', checkpoint_interval: 'checkpointInterval', parallel_workers: 'parallelWorkers' };
-const NAMES = [...Object.keys(NUMBERS), 'repair', 'changed_rows'];
+const NUMBERS: Record<string, Exclude<keyof StepOverrides, 'repair' | 'fromBackup' | 'changedRows'>> = { batch_size: 'batchSize', checkpoint_interval: 'checkpointInterval', parallel_workers: 'parallelWorkers' };
+const SWITCHES: Record<string, 'repair' | 'fromBackup'> = { repair: 'repair', from_backup: 'fromBackup' };
+const NAMES = [...Object.keys(NUMBERS), ...Object.keys(SWITCHES), 'changed_rows'];
 const POLICIES: readonly ConflictPolicy[] = ['keep_new', 'restore_old', 'stop'];
 
 /** `batch_size=1000`, `repair=true` -> overrides of one step. @throws UsageError naming the nearest valid name. */
@@ -11,9 +12,10 @@ export function parseSettings(settings: string[]): StepOverrides {
   const overrides: StepOverrides = {};
   for (const setting of settings) {
     const [name = '', value = ''] = setting.split(/=(.*)/s, 2);
-    if (name === 'repair') {
-      if (value !== 'true' && value !== 'false') throw new UsageError(`--set repair takes true or false, not "${value}"`);
-      overrides.repair = value === 'true';
+    const given = Object.hasOwn(SWITCHES, name) ? SWITCHES[name] : undefined;
+    if (given) {
+      if (value !== 'true' && value !== 'false') throw new UsageError(`--set ${name} takes true or false, not "${value}"`);
+      overrides[given] = value === 'true';
       continue;
     }
     if (name === 'changed_rows') {

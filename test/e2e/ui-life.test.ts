@@ -87,7 +87,7 @@ async function writable(database: TestDatabase, table: string): Promise<boolean>
   }
 }
 
-test('the example goes through its whole life by hand in the Web UI: rehearsed, approved, cut over, signed', async () => {
+test('the example goes through its whole life by hand in the Web UI: rehearsed, approved, cut over, signed, and taken back', async () => {
   try {
     await ui.fillStartForm({ workflowId: 'shop', taskQueue: 'caravan', workflowType: 'migration', data: { plan: 'shop' } });
     await ui.sendStartForm();
@@ -107,6 +107,7 @@ test('the example goes through its whole life by hand in the Web UI: rehearsed, 
     expect(await query(target, 'SELECT database FROM ops.shop_app')).toEqual([{ database: 'new' }]);
     await picture('life-complete', 1600);
     await readReport();
+    await takeBack();
   } catch (error) {
     const file = path.join(tmpdir(), 'caravan-ui-life-failure.png');
     await ui.page.screenshot({ path: file });
@@ -126,4 +127,21 @@ async function readReport(): Promise<void> {
   if (!shots) return;
   await ui.page.setViewportSize({ width: 1200, height: 1500 });
   await ui.page.screenshot({ path: path.join(shots, 'report.png') });
+}
+
+/** A rollback of its own, started like any workflow: it shows what it would cost and waits for a name. */
+async function takeBack(): Promise<void> {
+  await ui.fillStartForm({ workflowId: 'shop-back', taskQueue: 'caravan', workflowType: 'rollback', data: { migration: 'shop', tier: 'immediate' } });
+  await ui.sendStartForm();
+  await ui.untilDetails(/Rollback \(immediate\) of shop: waiting for a confirmation/);
+  expect([await writable(legacy, 'orders'), await writable(target, 'orders')]).toEqual([false, true]);
+  await picture('rollback-forecast', 1100);
+  const dialog = await ui.fillUpdate('approve', { gate: 'go_live', by: 'Bea Lindqvist' });
+  expect(await dialog.refused()).toContain('Name the gate: {"gate": "rollback", "by": "your name"}.');
+  await dialog.correct({ gate: 'rollback', by: 'Bea Lindqvist', reason: 'an exercise' });
+  await dialog.submit();
+  await ui.untilDetails(/Status: Rolled back/);
+  await picture('rolled-back', 1300);
+  expect([await writable(legacy, 'orders'), await writable(target, 'orders')]).toEqual([true, false]);
+  expect(await query(target, 'SELECT (SELECT count(*)::int FROM orders) AS orders, (SELECT database FROM ops.shop_app) AS database')).toEqual([{ orders: 0, database: 'legacy' }]);
 }

@@ -1,3 +1,6 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { undoDataset, type UndoInput } from '../../activities/undoing/undo-dataset';
 import type { ConflictPolicy, RunRef, UndoneDataset } from '../../migration/protocol';
 import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
@@ -137,6 +140,23 @@ describe('the undo of one dataset', () => {
     await run.target.query(`DELETE FROM caravan.merged_key WHERE dataset = 'journalless' AND target_key[1]::int < 10`);
     await expect(undo(ref, 'journalless', 'keep_new')).rejects.toMatchObject({ code: 'UNDO_MISSING', message: expect.stringContaining('991 of the 1000') as string });
     expect(Number((await rows('SELECT count(*) AS n FROM journalless'))[0]?.['n'])).toBe(1001);
+  });
+
+  test('where undo data is gone, the verified backup brings the table back; the ledger says undone, and a later start begins anew', async () => {
+    await table('saved');
+    await run.target.query(`INSERT INTO saved VALUES (-1, 'theirs'), (5, 'theirs as well')`);
+    const before = await rows('SELECT * FROM saved ORDER BY id');
+    const ref = await begin('undo-saved', { saved: { ...plain('saved'), target: { connection: 'new', table: 'saved', on_conflict: 'update' } } }, { backup: { sides: ['target'], folder: mkdtempSync(path.join(tmpdir(), 'caravan-saved-')) }, gates: [{ gate: 'done', before: 'finish' }] });
+    await run.call(run.activities.backUp, { ref });
+    await run.copy(ref, 'saved');
+    await run.target.query(`DELETE FROM caravan.before_image WHERE dataset = 'saved'`);
+    await expect(undo(ref, 'saved', 'restore_old')).rejects.toMatchObject({ code: 'UNDO_MISSING' });
+    const input = { ref, dataset: 'saved', attempt: 1, leaving: ['saved'] };
+    expect(await run.call(run.activities.restoreDataset, input)).toEqual({ dataset: 'saved', state: 'undone', removed: 0, restored: 2, conflicts: 0, exported: 0 });
+    expect(await rows('SELECT * FROM saved ORDER BY id')).toEqual(before);
+    expect(await run.call(run.activities.restoreDataset, input)).toMatchObject({ state: 'undone' });
+    await run.call(run.activities.restoreObjects, { ref, datasets: ['saved'] });
+    expect(await rows(`SELECT state, undone ->> 'rows' AS how FROM caravan.dataset WHERE dataset = 'saved'`)).toEqual([{ state: 'undone', how: 'restored' }]);
   });
 
   test('parents and children go in any order; rows that a table outside leans on stay and are told', async () => {
