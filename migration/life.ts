@@ -56,6 +56,8 @@ export interface RollbackStart { migration: string; tier: RollbackTier; datasets
 export interface UndoneDataset { dataset: string; state: 'nothing' | 'judged' | 'undone'; removed: number; restored: number; conflicts: number; exported: number }
 /** What a person sends to a running migration as the update `rollback`. */
 export type RollbackRequest = Omit<RollbackStart, 'migration' | 'activityQueue'>;
+/** The rollback that took a run over: its workflow, which may still be at work, and who asked for it. */
+export interface TakenBack { workflowId: string; tier: RollbackTier; by: string; reason?: string }
 
 /** What a rollback is made of. */
 export interface RollbackActivities {

@@ -3,7 +3,7 @@
  * Change one only with `patched` and a replay test. Payloads hold references and counts: no rows, keys, cursors or secrets.
  */
 import type { Counts } from './accounting';
-import type { ConflictPolicy, DryRunStep, LifeActivities, LifeStep, LifeView } from './life';
+import type { ConflictPolicy, DryRunStep, LifeActivities, LifeStep, LifeView, TakenBack } from './life';
 import type { PreparationActivities } from './preparation/activities';
 
 export type * from './life';
@@ -287,7 +287,7 @@ export interface StatusInput { ref: RunRef; phase: Phase; status: RunStatus; blo
 export interface NotifyInput { ref: RunRef; event: 'blocked' | 'reminder' | 'alert' | 'complete' | 'aborted' | 'waiting_for_approval'; blocked: BlockedStep[]; message: string; to?: NotifyTargets; workflowId?: string }
 
 export interface MigrationResult {
-  migration: string; status: 'complete' | 'aborted' | 'nothing_to_do' | 'dry_run';
+  migration: string; status: 'complete' | 'aborted' | 'nothing_to_do' | 'dry_run' | 'rolled_back';
   counts: Counts; openQuarantine: number; checks: CheckOutcome[]; comparisons: CompareResult[];
   /** Steps that a person skipped. */
   skipped?: string[];
@@ -299,6 +299,8 @@ export interface MigrationResult {
   dryRun?: DryRunStep[];
   /** Who aborted the run, where and why. */
   aborted?: { step?: string; by?: string; reason?: string };
+  /** Of `rolled_back`: who asked for it, and the workflow that took this run over. */
+  rollback?: TakenBack;
 }
 
 /** Answer of the `progress` query: what the dashboard shows. */

@@ -16,6 +16,11 @@ export const ROLLBACK_STEPS = {
   complete: 'rollback complete',
 } as const;
 
+/** One rollback of a migration at a time, however it was started: whoever starts it again goes on with it. */
+export function rollbackWorkflowId(migration: string): string {
+  return `rollback-${migration}`;
+}
+
 /** What a rollback was begun with, as its first step has it on record. */
 export interface BegunRollback { attempt: number; tier: RollbackTier; datasets: string[]; policy: ConflictPolicy; inUse: boolean; complete: boolean }
 

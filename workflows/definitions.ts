@@ -2,7 +2,7 @@ import { defineSearchAttributeKey } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import {
   QUERIES, SEARCH_ATTRIBUTES, SIGNALS, UPDATES,
-  type Approval, type BlockedStep, type GatesWanted, type LifeStep, type PauseRequest, type PausingAfter, type RunProgress, type StepDecision, type StepResolution, type StepResolved,
+  type Approval, type BlockedStep, type GatesWanted, type LifeStep, type PauseRequest, type PausingAfter, type RollbackRequest, type RunProgress, type StepDecision, type StepResolution, type StepResolved,
 } from '../migration/protocol';
 
 /** Typed names of all that a person, a script or another workflow may send. */
@@ -10,6 +10,7 @@ export const resolveStepUpdate = defineUpdate<string, [StepResolution]>(UPDATES.
 export const pauseUpdate = defineUpdate<string, [PauseRequest | undefined]>(UPDATES.pause);
 export const resumeUpdate = defineUpdate<string, [PauseRequest | undefined]>(UPDATES.resume);
 export const approveUpdate = defineUpdate<string, [Approval]>(UPDATES.approve);
+export const rollbackUpdate = defineUpdate<string, [RollbackRequest]>(UPDATES.rollback);
 
 export const resolveStepSignal = defineSignal<[StepResolution]>(SIGNALS.resolveStepSignal);
 export const pauseSignal = defineSignal<[PauseRequest | undefined]>(SIGNALS.pauseSignal);

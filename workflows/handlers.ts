@@ -86,8 +86,8 @@ function judgeRole(gate: GateView | undefined, { gate: name, by, role }: Approva
   return null;
 }
 
-/** Throws when there is a reason against it. */
-function refuse(reason: unknown): void {
+/** Of validators: throws when there is a reason against it. */
+export function refuse(reason: unknown): void {
   if (typeof reason === 'string') throw refusal(reason);
 }
 

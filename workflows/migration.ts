@@ -10,11 +10,12 @@ import { underAmendments } from './amending';
 import { runChild } from './child-workflow';
 import { attributes } from './definitions';
 import { dryRun } from './dry-run';
-import { failure, isAmended } from './failures';
+import { describeFailure, failure, isAmended } from './failures';
 import { awaitWindow, cutOver, recoverCutover } from './cutting-over';
 import { registerHandlers } from './handlers';
 import { groupsOf, moveGroups, type MovedGroups } from './move-groups';
 import { requireRehearsal } from './rehearsing';
+import { RollbackRequests } from './rollback-request';
 import { restoreAll, restoreObjects } from './restoring';
 import { admit, conduct, finalProgress } from './run';
 import { RunControl } from './run-control';
@@ -27,19 +28,30 @@ import { RunControl } from './run-control';
 export async function migration(input: MigrationInput): Promise<MigrationResult> {
   const run = new RunControl(input?.activityQueue);
   registerHandlers(run);
+  const rollbacks = input?.dryRun ? null : new RollbackRequests(run, input?.activityQueue);
   if (!isStart(input)) throw failure('PLAN_INVALID', 'Start this workflow with {"plan": "name of a plan"} or {"plan": {...}}.');
   if (input.dryRun) return dryRun(run, input);
   const view = await admit(run, input, 'migrate');
+  rollbacks?.follow();
   if (view.complete) return nothingToDo(run);
-  const validated = await conduct(run, () => underAmendments(run, () => runPhases(run, input)), () => `${view.ref.migration} is complete.`, () => restoreOpened(run, input));
-  const progress = run.progress;
-  const result: MigrationResult = {
-    migration: view.ref.migration, status: 'complete', counts: progress?.counts ?? noCounts(), openQuarantine: progress?.openQuarantine ?? 0,
-    checks: validated?.checks ?? [], comparisons: validated?.comparisons ?? [], skipped: run.skippedSteps, decisions: run.decided, notRestored: run.notRestored,
-  };
+  let validated: ValidationResult | null;
+  try {
+    validated = await conduct(run, () => underAmendments(run, () => runPhases(run, input)), () => `${view.ref.migration} is complete.`, () => restoreOpened(run, input));
+  } catch (error) {
+    if (run.takenBack === null || describeFailure(error).code !== 'LEASE_LOST') throw error;
+    return { ...resultOf(run), status: 'rolled_back', rollback: run.takenBack };
+  }
+  const result: MigrationResult = { ...resultOf(run), checks: validated?.checks ?? [], comparisons: validated?.comparisons ?? [] };
   if (validated !== null) return result;
   const { step, by, reason } = run.aborted ?? {};
   return { ...result, status: 'aborted', aborted: { step, by, reason } };
+}
+
+function resultOf({ view, progress, skippedSteps, decided, notRestored }: RunControl): MigrationResult {
+  return {
+    migration: view.ref.migration, status: 'complete', counts: progress?.counts ?? noCounts(), openQuarantine: progress?.openQuarantine ?? 0,
+    checks: [], comparisons: [], skipped: skippedSteps, decisions: decided, notRestored,
+  };
 }
 
 function isStart(input: MigrationInput | undefined): boolean {

@@ -3,7 +3,7 @@ import { undoneBy } from '../migration/cutover-steps';
 import { dashboardMarkdown } from '../migration/dashboard';
 import type {
   AlertState, Approval, BlockedStep, DryRunStep, GatesWanted, LifeStep, GateView, NotifyInput, PauseRequest, PausingAfter, Phase, Progress, RunProgress, RunStatus, RunView, SkippedStep, StepDecision, StepResolution,
-  StepResolved,
+  StepResolved, TakenBack,
 } from '../migration/protocol';
 import { controlActivities, controlQueue } from './activity-proxies';
 import { Steps } from './blocked-step';
@@ -35,6 +35,8 @@ export class RunControl {
   readonly blockingAlerts: AlertState[] = [];
   /** Set when a person aborted the run. */
   aborted: StepDecision | null = null;
+  /** The rollback that this run has started: it takes the lease, unless it is refused. */
+  takenBack: TakenBack | null = null;
   /** Set when another run took the lease over. */
   lost = false;
   outcome: RunStatus | null = null;

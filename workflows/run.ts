@@ -69,9 +69,9 @@ async function stopShort(run: RunControl, reporting: Reporting, error: unknown, 
   run.stop();
   if (run.lost || code === 'LEASE_LOST' || !(await tidied(tidyUp)) || run.lost) {
     run.loseLease();
-    run.finish('failed');
+    run.finish(run.takenBack ? 'rolling_back' : 'failed');
     await reporting.stop();
-    throw failure('LEASE_LOST', 'Another run has taken this migration over; this one stops without touching anything more.');
+    throw failure('LEASE_LOST', `${run.takenBack ? `The rollback ${run.takenBack.workflowId}` : 'Another run'} has taken this migration over; this one stops without touching anything more.`);
   }
   const outcome: RunStatus = run.aborted ? 'aborted' : isCancellation(error) ? 'cancelled' : 'failed';
   if (run.aborted) {

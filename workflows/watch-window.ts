@@ -1,10 +1,11 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { ChildWorkflowCancellationType, CancellationScope, isCancellation, ParentClosePolicy, startChild, WorkflowIdReusePolicy } from '@temporalio/workflow';
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import { CUTOVER_STEPS } from '../migration/cutover-steps';
-import { WORKFLOWS, type CutoverView, type ProbeWatch, type RollbackStart, type StepEvidence } from '../migration/protocol';
+import type { CutoverView, ProbeWatch, StepEvidence } from '../migration/protocol';
 import { watchProbesActivities } from './activity-proxies';
 import type { CutoverStage } from './cutover-stage';
 import { describeFailure, failure, isExpected } from './failures';
+import { startRollback } from './starting-rollback';
 
 /** One activity looks for this long; a history of a long window stays short. */
 const WATCH_MS = 5 * 60_000;
@@ -45,12 +46,8 @@ async function watched(stage: CutoverStage, { forMs, everyMs, failures = 3, onFa
 /** The rollback outlives this workflow and takes the lease; one that is refused leaves the decision to a person. @throws `LEASE_LOST` when it is through. */
 async function rollBack({ input }: CutoverStage, reason: string): Promise<void> {
   const { migration } = input.ref;
-  const start: RollbackStart = { migration, tier: 'immediate', by: 'caravan', reason, confirm: migration, ...(input.activityQueue === undefined ? {} : { activityQueue: input.activityQueue }) };
   try {
-    const handle = await startChild<(start: RollbackStart) => Promise<unknown>>(WORKFLOWS.rollback, {
-      workflowId: `rollback-${migration}`, args: [start], staticSummary: `Rollback (immediate) of ${migration}: monitoring failed`, workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
-      parentClosePolicy: ParentClosePolicy.ABANDON, cancellationType: ChildWorkflowCancellationType.ABANDON,
-    });
+    const handle = await startRollback({ migration, tier: 'immediate', by: 'caravan', reason }, input.activityQueue, 'monitoring failed');
     await handle.result();
   } catch (error) {
     if (error instanceof WorkflowExecutionAlreadyStartedError) throw failure('MONITORING_FAILED', `${reason} A rollback of this migration is under way already.`);

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { forecastLines } from '../../migration/rollback-forecast';
+import { rollbackWorkflowId } from '../../migration/rollback-steps';
 import { WORKFLOWS, type ConflictPolicy, type RollbackForecast, type RollbackResult, type RollbackStart, type RollbackTier } from '../../migration/protocol';
 import { renderTable } from '../terminal/table';
 import { wrapText } from '../terminal/text-width';
@@ -112,7 +113,7 @@ async function online(session: Session, start: RollbackStart): Promise<number> {
   const interrupted = interruption(session);
   const opened = await openRun({
     door, temporal, migration, signal: interrupted.signal, preferWorkers: true,
-    start: { type: WORKFLOWS.rollback, workflowId: `rollback-${migration}`, summary: `Rollback (${start.tier}) of ${migration}`, input: (activityQueue) => ({ ...start, ...(activityQueue === undefined ? {} : { activityQueue }) }) satisfies RollbackStart },
+    start: { type: WORKFLOWS.rollback, workflowId: rollbackWorkflowId(migration), summary: `Rollback (${start.tier}) of ${migration}`, input: (activityQueue) => ({ ...start, ...(activityQueue === undefined ? {} : { activityQueue }) }) satisfies RollbackStart },
     onNote: (line) => session.tell(session.terminal.color.dim(line)),
     onAddress: (link) => link && session.tell(`${session.terminal.color.dim('Web UI')}  ${link}`, ''),
     beforeStart: () => Promise.resolve(),

@@ -4,12 +4,12 @@ import { EXIT } from './exit-codes';
 import { defineCommand } from './common-options';
 import { loadPlanArgument } from './plan-argument';
 import { preflight } from './preflight';
-import { WORKFLOWS, type MigrationInput, type MigrationResult } from '../../migration/protocol';
+import { WORKFLOWS, type MigrationInput } from '../../migration/protocol';
 import { migrationWorkflowId, openRun } from './run-session';
-import { follow } from './follow';
 import { displayPath, runSession, shellWord, type CommonOptions, type Session } from './session';
 import { renderResult } from '../terminal/summary';
 import { interruption } from './interruption';
+import { followMigration } from './taken-over';
 import { renderWaysOn } from './ways-on';
 
 /** Adds `run PLAN`. */
@@ -21,7 +21,7 @@ export function registerRun(program: Command): void {
 It uses the Temporal at TEMPORAL_ADDRESS, or one of its own whose database stays in .caravan/. The same command again
 goes on where the last one ended, also after a crash. A step that is blocked is asked about on a terminal; elsewhere the
 command exits with 3 and prints how to go on.
-Exit codes: 0 complete, 2 invalid plan, 3 blocked (of a dry run: something hinders it), 4 aborted, 5 a system cannot be reached, 130 interrupted.`)
+Exit codes: 0 complete, 2 invalid plan, 3 blocked (of a dry run: something hinders it), 4 aborted or rolled back, 5 a system cannot be reached, 130 interrupted.`)
     .action((plan: string, options: CommonOptions & { dryRun?: boolean }) => runSession(options, (session) => run(session, plan, options.dryRun === true)));
 }
 
@@ -49,7 +49,7 @@ async function run(session: Session, argument: string, dryRun: boolean): Promise
     beforeAttach: () => refuseUnamended(door, loaded, planWord, true),
     onAddress: (link) => session.tell(`${color.bold(loaded.plan.project ?? migration)}`, ...(link ? [`${color.dim('Web UI')}  ${link}`] : []), ''),
   });
-  const end = await follow<MigrationResult>({ session, door, opened, signal: interrupted.signal, migration });
+  const end = await followMigration({ session, door, opened, signal: interrupted.signal, migration });
 
   if (end.kind === 'interrupted') {
     if (opened.worker) session.tell('', 'Stopping after the commits in flight. Ctrl-C once more stops at once.');
@@ -65,6 +65,7 @@ async function run(session: Session, argument: string, dryRun: boolean): Promise
     return EXIT.blocked;
   }
   await opened.worker?.stop();
+  if (end.kind === 'taken_over') return end.exitCode;
   const exitCode = end.result.status === 'aborted' ? EXIT.undone : end.result.dryRun?.some(({ hinders }) => hinders !== null) ? EXIT.blocked : EXIT.complete;
   session.tell('', ...renderResult(end.result, session.terminal));
   if (exitCode === EXIT.complete && !dryRun) session.tell('', color.dim(`Report: npx caravan report ${end.result.migration} -o report.html`));

@@ -1,15 +1,15 @@
 import type { Command } from 'commander';
-import { TASK_QUEUE, WORKFLOWS, type MigrationInput, type MigrationResult } from '../../migration/protocol';
+import { TASK_QUEUE, WORKFLOWS, type MigrationInput } from '../../migration/protocol';
 import { renderResult } from '../terminal/summary';
 import { refuseUnamended } from './amend';
 import { defineCommand } from './common-options';
 import { EXIT } from './exit-codes';
-import { follow } from './follow';
 import { interruption } from './interruption';
 import { loadPlanArgument } from './plan-argument';
 import { migrationWorkflowId } from './run-session';
 import { displayPath, runSession, shellWord, type CommonOptions, type Session } from './session';
 import { findRun, pollersOf, throughOutages } from './temporal-calls';
+import { followMigration } from './taken-over';
 import { renderWaysOn } from './ways-on';
 
 /** Adds `start PLAN`. */
@@ -50,7 +50,8 @@ async function start(session: Session, argument: string, wait: boolean): Promise
   }
   session.tell('');
   const opened = { handle, workflowId, firstRunId: run?.firstRunId ?? '', worker: null, link };
-  const end = await follow<MigrationResult>({ session, door, opened, signal: interrupted.signal, migration });
+  const end = await followMigration({ session, door, opened, signal: interrupted.signal, migration });
+  if (end.kind === 'taken_over') return end.exitCode;
   if (end.kind === 'finished') {
     const exitCode = end.result.status === 'aborted' ? EXIT.undone : EXIT.complete;
     session.tell('', ...renderResult(end.result, session.terminal));

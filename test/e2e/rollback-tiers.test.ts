@@ -116,3 +116,22 @@ test('a run that is under way is ended by its rollback, and starts again as a ne
   expect([await content('new', 'people'), await content('new', 'visits')]).toEqual([[], []]);
   expect([await content('legacy', 'people'), await content('legacy', 'visits')]).toEqual([before.people, before.visits]);
 });
+
+test('the update rollback hands a run with an open cutover over: it ends as rolled back, with its applications on the old side', async () => {
+  run = await CutoverRun.create('rb_ask', { approach: 'phased', cutover: {}, plan: { gates: [{ gate: 'go_live', before: 'switch' }] } });
+  const before = { people: await content('legacy', 'people'), visits: await content('legacy', 'visits') };
+  await run.begin();
+  await run.untilState(({ waitingFor }) => waitingFor.includes('go_live'));
+  await expect(run.handle.executeUpdate('rollback', { args: [{ tier: 'immediate', by: 'ann' }] })).rejects.toMatchObject({ cause: { message: expect.stringContaining(run.name) as string } });
+  expect(await run.writers()).toEqual([]);
+  await run.handle.executeUpdate('rollback', { args: [{ tier: 'immediate', by: 'ann', reason: 'too slow', confirm: run.name }] });
+  const { client } = await run.door.temporal();
+  const workflowId = `rollback-${run.name}`;
+  expect(await run.result()).toMatchObject({ status: 'rolled_back', rollback: { workflowId, by: 'ann' } });
+  expect(await client.workflow.getHandle(workflowId).result()).toMatchObject({ status: 'rolled_back', tier: 'immediate' });
+  expect(await run.writers()).toEqual(['legacy']);
+  expect([await content('new', 'people'), await content('new', 'visits')]).toEqual([[], []]);
+  expect([await content('legacy', 'people'), await content('legacy', 'visits')]).toEqual([before.people, before.visits]);
+  expect((await run.steps()).filter(({ step }) => step.startsWith('undo') || step === 'rollback complete')).toMatchObject([{ step: 'rollback complete', state: 'done' }]);
+  expect((await query<{ status: string }>(run.databases.control, 'SELECT status FROM caravan.migration'))[0]).toEqual({ status: 'rolled_back' });
+});

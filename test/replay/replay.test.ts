@@ -21,7 +21,7 @@ describe('recorded histories', () => {
   });
 
   it('hold every kind of workflow', () => {
-    for (const kind of ['root', '1-preparation', '2-production', '3-validation', 'users']) expect(recorded.some((file) => path.basename(file, '.json') === kind)).toBe(true);
+    for (const kind of ['root', '1-preparation', '2-production', '3-validation', 'users', '3-cutover', 'rollback']) expect(recorded.some((file) => path.basename(file, '.json') === kind)).toBe(true);
   });
 
   it('replay with the code as it is', async () => {

@@ -12,6 +12,7 @@ import {
   type CheckOutcome, type CompareResult, type ControlActivities, type CopyActivities, type DatasetView, type ErrorCode, type LifeStep, type MigrationResult, type RunProgress,
   type PreparationActivities, type RollbackActivities, type RunView, type SegmentRef, type SliceResult,
 } from '../../migration/protocol';
+import { rollbackWorkflowId } from '../../migration/rollback-steps';
 import { testStack } from '../fixtures/stack';
 
 export type Activities = ControlActivities & CopyActivities;
@@ -208,7 +209,7 @@ export async function play(scenario: Scenario, body: (started: Started) => Promi
     };
     try {
       await body({ handle, world, client, progress, until, result: () => handle.result() as Promise<MigrationResult> });
-      await record(scenario.name, client, handle.workflowId);
+      await record(scenario, client, handle.workflowId);
     } finally {
       await handle.terminate().catch(() => undefined);
     }
@@ -224,17 +225,18 @@ function noting(world: World, activities: Activities): Activities {
 }
 
 /** One scenario for each kind of path; the others differ in what the activities answered. */
-const RECORDED = ['big-bang', 'phased', 'blocked-update', 'skipped', 'aborted', 'paused', 'cancelled', 'terminated-child', 'fenced', 'continued', 'staged', 'generation', 'generation-paused', 'not-restored', 'busy', 'alert', 'repair', 'validation-alone', 'amended', 'amended-blocked', 'amended-gate', 'paged', 'paged-skipped', 'rehearsed', 'cutover', 'cutover-undone'];
+const RECORDED = ['big-bang', 'phased', 'blocked-update', 'skipped', 'aborted', 'paused', 'cancelled', 'terminated-child', 'fenced', 'continued', 'staged', 'generation', 'generation-paused', 'not-restored', 'busy', 'alert', 'repair', 'validation-alone', 'amended', 'amended-blocked', 'amended-gate', 'paged', 'paged-skipped', 'rehearsed', 'cutover', 'cutover-undone', 'rolled-back', 'rollback-confirmed'];
 
 /** With CARAVAN_RECORD_HISTORIES set, the histories of the run and its children become fixtures of the replay test. */
-async function record(name: string, client: Client, workflowId: string): Promise<void> {
+async function record({ name, view }: Scenario, client: Client, workflowId: string): Promise<void> {
   if (!process.env['CARAVAN_RECORD_HISTORIES'] || !RECORDED.includes(name)) return;
   const folder = path.join(__dirname, '../replay/histories', name);
   mkdirSync(folder, { recursive: true });
-  for (const child of ['', '/1-preparation', '/1-test', '/1-test-production', '/1-test-validation', '/2-production', '/2-production-first', '/2-production-ungrouped', '/2-bundle-tiny_1', '/3-validation', '/users', '/3-cutover', '/4-validation']) {
+  const children = ['', '/1-preparation', '/1-test', '/1-test-production', '/1-test-validation', '/2-production', '/2-production-first', '/2-production-ungrouped', '/2-bundle-tiny_1', '/3-validation', '/users', '/3-cutover', '/4-validation'].map((child) => ({ id: `${workflowId}${child}`, file: child.slice(1) || 'root' }));
+  for (const { id, file } of [...children, { id: rollbackWorkflowId(view.ref.migration), file: 'rollback' }]) {
     try {
-      const history = await client.workflow.getHandle(`${workflowId}${child}`).fetchHistory();
-      writeFileSync(path.join(folder, `${child.slice(1) || 'root'}.json`), `${historyToJSON(history).replaceAll(/\n\s*/g, '').replaceAll(/"(stackTrace|identity)": ?"(?:[^"\\]|\\.)*"/g, '"$1":""')}\n`);
+      const history = await client.workflow.getHandle(id).fetchHistory();
+      writeFileSync(path.join(folder, `${file}.json`), `${historyToJSON(history).replaceAll(/\n\s*/g, '').replaceAll(/"(stackTrace|identity)": ?"(?:[^"\\]|\\.)*"/g, '"$1":""')}\n`);
     } catch {
       // This run had no such child.
     }
