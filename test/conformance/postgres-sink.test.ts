@@ -134,6 +134,27 @@ describe('the PostgreSQL sink', () => {
     await run.target.query('DROP TABLE pg_temp.caravan_stage');
   }, 60_000);
 
+  test('a commit that is lost leaves no before-image: what others write before the next try is what a rollback gives back', async () => {
+    await installLedger(run.deps.systems.open('new') as PostgresSystem);
+    await run.target.query(`CREATE TABLE unkept (id int PRIMARY KEY, v text); INSERT INTO unkept VALUES (1, 'theirs')`);
+    const columns: Column[] = [{ name: 'id', kind: 'integer', type: 'integer', nullable: false }, { name: 'v', kind: 'text', type: 'text', nullable: true }];
+    const merge = mergeTarget({ schema: 'public', name: 'unkept' }, ['id'], columns, 'update', false);
+    await prepareMerge(run.target, merge);
+    const images = () => rowsIn(run.target, `SELECT split_part(btrim(image #>> '{}', '()'), ',', 2) AS v FROM caravan.before_image WHERE dataset = 'unkept'`);
+    for (const ending of ['ROLLBACK', 'COMMIT']) {
+      await run.target.query(`BEGIN; INSERT INTO caravan_stage VALUES (1, 'ours')`);
+      expect(await mergeRows(run.target, { migration: 'sink-unkept', dataset: 'unkept', generation: 1, ordinal: 0 }, merge, columns)).toMatchObject({ written: 1 });
+      await run.target.query(ending);
+      if (ending === 'ROLLBACK') {
+        expect(await images()).toEqual([]);
+        await run.target.query(`UPDATE unkept SET v = 'theirs again'`);
+      }
+    }
+    expect(await rowsIn(run.target, 'SELECT v FROM unkept')).toEqual([{ v: 'ours' }]);
+    expect(await images()).toEqual([{ v: '"theirs again"' }]);
+    await run.target.query('DROP TABLE pg_temp.caravan_stage');
+  }, 60_000);
+
   test('source rows that meet in one target key: the first stays, the others go to quarantine, across commits and splits too', async () => {
     await tables('meeting', 'id int PRIMARY KEY, email text, v int', `SELECT g, 'u' || g || '@x', g FROM generate_series(1, 400) g`, 'id int, email text UNIQUE, v int CHECK (v <> 333)');
     await run.legacy.query(`UPDATE meeting SET email = 'U10@X' WHERE id IN (11, 350); UPDATE meeting SET email = NULL WHERE id IN (20, 21, 360)`);

@@ -46,4 +46,30 @@ export const LIFE_SABOTAGES: readonly Sabotage[] = [
     edits: [{ file: 'activities/backup/verify-built-in.ts', find: 'found.digest !== table.digest', replace: `found.digest === ''` }],
     suite: 'test/e2e/backup.test.ts', test: 'a backup that restores to other rows',
   },
+  {
+    name: 'before-image outside the transaction',
+    edits: [
+      {
+        file: 'activities/connectors/postgres/merge.ts',
+        find: `     journalled AS (
+       INSERT INTO caravan.before_image (migration, dataset, target_key, image) SELECT $1, $2, k, image FROM locked
+       ON CONFLICT (migration, dataset, target_key) DO NOTHING)
+     SELECT count(*) AS changing FROM locked`,
+        replace: `     split AS (SELECT $1::text, $2::text)
+     SELECT count(*) AS changing, json_agg(json_build_object('k', k, 'image', image)) AS images FROM locked`,
+      },
+      {
+        file: 'activities/connectors/postgres/merge.ts',
+        find: 'const changing = Number(locked?.changing ?? 0);',
+        replace: `const changing = Number(locked?.changing ?? 0);
+  const { host, port, user, password, database } = client as any;
+  const apart = new (require('pg').Client)({ host, port, user, password, database });
+  await apart.connect();
+  await apart.query(\`INSERT INTO caravan.before_image (migration, dataset, target_key, image) SELECT $1, $2, ARRAY(SELECT jsonb_array_elements_text(o -> 'k')), o -> 'image' FROM jsonb_array_elements($3::jsonb) o ON CONFLICT DO NOTHING\`,
+    [id.migration, id.dataset, JSON.stringify((locked as any)?.images ?? [])]);
+  await apart.end();`,
+      },
+    ],
+    suite: 'test/conformance/postgres-sink.test.ts', test: 'a commit that is lost leaves no before-image',
+  },
 ];
