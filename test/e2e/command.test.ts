@@ -25,7 +25,13 @@ describe('the caravan command before anything runs', () => {
     expect({ code, out }).toEqual({ code: 2, out: '' });
   });
 
-  test.each([['sync', 'plan.yaml'], ['rollback', 'shop']])('%s is refused by name', async (...args) => {
+  test('a rollback wants to know how far back', async () => {
+    const { code, err } = await folder.caravan('rollback', 'shop');
+    expect(err).toContain('say which rollback: one of --immediate, --partial, --full');
+    expect(code).toBe(2);
+  });
+
+  test.each([['sync', 'plan.yaml']])('%s is refused by name', async (...args) => {
     const { code, err } = await folder.caravan(...args);
     expect(err).toMatch(/not built yet/);
     expect(code).toBe(2);
