@@ -10,6 +10,9 @@ import { rowsReport } from '../fixtures/rows-report';
 const VERSIONS = ['', '-14', '-15', '-18'];
 const torture = (name: string): string => readFileSync(path.join(__dirname, `../fixtures/torture-${name}.sql`), 'utf8');
 
+// A busy machine takes its time over a schema with one of everything.
+jest.setTimeout(180_000);
+
 let run: ActivitiesRun;
 
 beforeAll(async () => {

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { historyFromJSON } from '@temporalio/common/lib/proto-utils';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 
-jest.setTimeout(120_000);
+jest.setTimeout(600_000);
 
 /** Histories of real runs, recorded by the suites in test/workflows: npm run record. */
 const folder = path.join(__dirname, 'histories');
