@@ -1,4 +1,4 @@
-import { MigrationError } from '../../migration/errors';
+import { isMigrationError, MigrationError } from '../../migration/errors';
 import type { RunProgress, RunStatus } from '../../migration/protocol';
 import type { Door, MigrationStatus } from '../../workers/door';
 
@@ -35,4 +35,14 @@ export async function requireMigration(door: Door, id: string): Promise<Migratio
   }
   const known = (await door.status()).migrations.map((one) => one.migration);
   throw new MigrationError('PLAN_NOT_FOUND', `no control store knows a migration ${id}. ${known.length > 0 ? `There are: ${known.join(', ')}.` : 'None was started yet: npx caravan run PLAN'}`);
+}
+
+/** Like `requireMigration`, for whoever looks again and again: null where it is not on record, or while its control store cannot be reached. */
+export async function findStatus(door: Door, id: string): Promise<MigrationStatus | null> {
+  try {
+    return (await door.status(id)).migrations.find((one) => one.migration === id) ?? null;
+  } catch (error) {
+    if (isMigrationError(error) && error.kind === 'transient') return null;
+    throw error;
+  }
 }

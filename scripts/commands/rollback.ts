@@ -12,6 +12,7 @@ import { follow } from './follow';
 import { interruption } from './interruption';
 import { openRun } from './run-session';
 import { actorOf, runSession, shellWord, type CommonOptions, type Session } from './session';
+import { closedHere } from './temporal-calls';
 import { renderWaysOn } from './ways-on';
 
 interface RollbackOptions extends CommonOptions {
@@ -65,7 +66,7 @@ async function rollback(session: Session, id: string, options: RollbackOptions):
     session.printJson({ ...forecast, status: 'not_confirmed', exitCode: EXIT.undone });
     return EXIT.undone;
   }
-  return options.offline ? offline(session, start) : online(session, start);
+  return options.offline ? offline(session, start) : online(session, start, forecast.owner.workflowId);
 }
 
 function startOf(id: string, options: RollbackOptions): RollbackStart {
@@ -106,7 +107,8 @@ async function offline(session: Session, start: RollbackStart): Promise<number> 
   return ended(session, await (await session.door()).rollbackOffline(start, (step) => session.tell(session.terminal.color.dim(step))));
 }
 
-async function online(session: Session, start: RollbackStart): Promise<number> {
+/** `formerRun`: the workflow that is taken over. A worker of this process may be the only one that can still close it, and an open one would be in the way of a new start. */
+async function online(session: Session, start: RollbackStart, formerRun: string): Promise<number> {
   const { migration } = start;
   const door = await session.doorWithTemporal();
   const temporal = await door.temporal();
@@ -119,6 +121,7 @@ async function online(session: Session, start: RollbackStart): Promise<number> {
     beforeStart: () => Promise.resolve(),
   });
   const end = await follow<RollbackResult>({ session, door, opened, signal: interrupted.signal, migration });
+  if (opened.worker && end.kind !== 'interrupted') await closedHere(temporal.client, opened.worker.queues, [formerRun].filter((id) => id !== opened.workflowId), interrupted.signal);
   await opened.worker?.stop();
   if (end.kind === 'finished') return ended(session, end.result);
   if (end.kind === 'needs_person') {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isGrpcServiceError, WorkflowFailedError, WorkflowNotFoundError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, type Client, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure, TerminatedFailure } from '@temporalio/common';
 import { MigrationError } from '../../migration/errors';
@@ -11,6 +12,9 @@ const POLLER_FRESH_MS = 75_000;
 /** gRPC: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE. */
 const OUTAGE_CODES = [1, 2, 4, 8, 13, 14];
 const WORKFLOW_QUEUE_TYPE = 1;
+/** What has nothing left to do closes within seconds; nobody waits for ever for what does not. */
+const CLOSING_MS = 60_000;
+const CLOSING_LOOK_MS = 500;
 
 /** Whether the call failed because Temporal was away, restarting or overloaded: the same call may be made again. */
 export function isOutage(error: unknown): boolean {
@@ -86,6 +90,18 @@ export async function findRun(client: Client, workflowId: string): Promise<LiveR
     if (error instanceof WorkflowNotFoundError) return null;
     throw error;
   }
+}
+
+/** Waits until these workflows have closed, those that are on other queues than `queues` left out; a minute at most, and not after `signal`. Never throws. */
+export async function closedHere(client: Client, queues: readonly string[], workflowIds: readonly string[], signal: AbortSignal): Promise<void> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(CLOSING_MS)]);
+  await Promise.all(workflowIds.map(async (workflowId) => {
+    for (let open = true; open && !limit.aborted;) {
+      const run = await throughOutages(() => findRun(client, workflowId), { signal: limit }).catch(() => null);
+      open = run !== null && run.running && queues.includes(run.queue);
+      if (open) await sleep(CLOSING_LOOK_MS, undefined, { signal: limit }).catch(() => undefined);
+    }
+  }));
 }
 
 /**

@@ -1,13 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { isMigrationError } from '../../migration/errors';
-import type { Door } from '../../workers/door';
 import { createLiveView } from '../terminal/live-view';
 import { defineCommand } from './common-options';
 import { EXIT, exitCodeOfStatus } from './exit-codes';
 import { interruption } from './interruption';
-import { isFinal, requireMigration, viewOf } from './migration-view';
+import { findStatus, isFinal, requireMigration, viewOf } from './migration-view';
 import { runSession, type CommonOptions, type Session } from './session';
 import { showList } from './status';
+import { rolledBackLine } from './taken-over';
 import { renderWaysOn } from './ways-on';
 
 const LOOK_EVERY_MS = 1_000;
@@ -36,28 +36,12 @@ async function watch(session: Session, id: string): Promise<number> {
       if (ways.length > 0) live.note(ways.join('\n'));
     }
     if (isFinal(status.status) || interrupted.signal.aborted) break;
-    await pause(LOOK_EVERY_MS, interrupted.signal);
-    status = (await lookAgain(door, id)) ?? status;
+    await sleep(LOOK_EVERY_MS, undefined, { signal: interrupted.signal }).catch(() => undefined);
+    status = (await findStatus(door, id)) ?? status;
   }
   live.end();
+  if (status.status === 'rolled_back') session.tell('', rolledBackLine(session, status));
   const exitCode = isFinal(status.status) ? exitCodeOfStatus(status.status) : EXIT.interrupted;
   session.printJson({ ...status, exitCode });
   return exitCode;
-}
-
-/** Null while the control store cannot be reached: the picture waits. */
-async function lookAgain(door: Door, id: string) {
-  try {
-    return (await door.status(id)).migrations.find((one) => one.migration === id) ?? null;
-  } catch (error) {
-    if (isMigrationError(error) && error.kind === 'transient') return null;
-    throw error;
-  }
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
-  });
 }
