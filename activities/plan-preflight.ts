@@ -1,6 +1,7 @@
 import { isMigrationError } from '../migration/errors';
 import { connectionsNeeded } from '../migration/plan/connections-needed';
 import type { DatasetPlan, Plan } from '../migration/plan/schema';
+import { relationsOfStatement } from '../migration/plan/sql-text';
 import type { Problem } from '../migration/protocol';
 import { checkLedgerRights, checkServer, checkSource, checkSql, checkTarget } from './connectors/postgres/preflight';
 import { grantStatements, readGrantFacts, type GrantRequest } from './connectors/postgres/privileges';
@@ -9,6 +10,7 @@ import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import { analyzePlan } from './analyze-schema';
 import { CheckClients } from './check-clients';
 import type { ActivityDependencies } from './dependencies';
+import { checkCutover, cutoverGrants, cutoverWrites } from './cutover/check-rights';
 import { controlConnection } from './plan-reading';
 import { planConnections, sourceSelection, targetTable } from './run-context';
 import { createsTable, describeSource } from './schema-requests';
@@ -59,6 +61,7 @@ async function checkAll(check: LiveCheck, plan: Plan): Promise<Problem[]> {
     // What is missing or cannot be read cannot be mapped either: one problem is told once.
     if (!found.some((problem) => problem.severity === 'error')) sound[name] = dataset;
   }
+  await collect(problems, 'cutover', null, async () => { problems.push(...(await checkCutover(deps, plan, reachable))); });
   await collect(problems, 'datasets', null, async () => { problems.push(...(await analyzePlan(deps, { ...plan, datasets: sound }, described)).problems); });
   // With an error somewhere the plan cannot run, and what a trial of the rest leaves out says little.
   if (!problems.some((problem) => problem.severity === 'error')) {
@@ -103,8 +106,8 @@ async function collect(problems: Problem[], place: string, needed: number | null
 }
 
 /**
- * Least-privilege SQL per connection of the plan, for its administrators. Who owns what is looked up where the connection works already. Tables inside queries and checks are not known and
- * must be added by hand.
+ * Least-privilege SQL per connection of the plan, for its administrators. Who owns what is looked up where the connection works already. Tables of checks,
+ * and of queries as far as their text does not tell, must be added by hand.
  */
 export async function planGrants(deps: ActivityDependencies, plan: Plan): Promise<{ connection: string; sql: string }[]> {
   const control = controlConnection(plan);
@@ -114,10 +117,18 @@ export async function planGrants(deps: ActivityDependencies, plan: Plan): Promis
     const system = asPostgres(deps.systems.open(connection));
     const tables = tablesOf(plan, connection);
     const found = await live.on(connection, (client) => readGrantFacts(client, tables)).catch((error: unknown) => (isMigrationError(error) ? undefined : Promise.reject(error as Error)));
-    grants.push({ connection, sql: grantStatements({ ...roleOf(system), ...tables, ledger: connection === control || isTarget(plan, connection), ...(found && { found }) }) });
+    const ledger = connection === control || isTarget(plan, connection);
+    const sql = grantStatements({ ...roleOf(system), ...tables, ledger, switches: cutoverWrites(plan, connection, system), ...(found && { found }) });
+    grants.push({ connection, sql: joined(sql, await cutoverGrants(deps, plan, connection)) });
   }
   await live.close();
   return grants;
+}
+
+/** What the cutover needs beside it; no statement twice. */
+function joined(sql: string, more: string[]): string {
+  const known = sql.split('\n');
+  return more.length === 0 ? sql : `${sql}${more.filter((line, at) => !known.includes(line) && more.indexOf(line) === at).join('\n')}\n`;
 }
 
 const isTarget = (plan: Plan, connection: string): boolean => Object.values(plan.datasets).some((dataset) => dataset.target.connection === connection);
@@ -135,6 +146,7 @@ function tablesOf(plan: Plan, connection: string): Pick<GrantRequest, 'reads' | 
   const creates: TableName[] = [];
   for (const [name, dataset] of Object.entries(plan.datasets)) {
     if (dataset.source.connection === connection && dataset.source.query === undefined) reads.push(parseTableName(dataset.source.table ?? name));
+    else if (dataset.source.connection === connection) reads.push(...relationsOfStatement(dataset.source.query ?? ''));
     if (dataset.target.connection !== connection) continue;
     const { schema, table } = targetTable(name, dataset);
     (createsTable(plan, dataset) ? creates : writes).push({ schema, name: table });

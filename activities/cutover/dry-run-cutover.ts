@@ -3,14 +3,13 @@ import { CUTOVER_STEPS, switchStepName } from '../../migration/cutover-steps';
 import type { Plan } from '../../migration/plan/schema';
 import type { DryRunStep, RunRef, Side } from '../../migration/protocol';
 import { withAdmin } from '../connectors/postgres/admin-session';
-import { readRows } from '../connectors/postgres/catalog';
-import { displayName } from '../connectors/postgres/sql';
 import { lockHolders, relationsToBlock } from '../connectors/postgres/write-block-schema';
 import { proveWritable } from '../connectors/postgres/write-proof';
 import type { ActivityDependencies } from '../dependencies';
 import { whileAlive } from '../reconciliation/liveness';
 import { loadRun } from '../run-context';
 import { readApplication } from '../switching/application-switch';
+import { blockLacks } from './check-rights';
 import { lookAtNewSide } from './probes';
 import { sideTables, type SideTables } from './side-tables';
 
@@ -64,21 +63,16 @@ async function probesAnswer(deps: ActivityDependencies, plan: Plan): Promise<str
 async function blockable(deps: ActivityDependencies, plan: Plan, side: Side): Promise<string | null> {
   const reasons: string[] = [];
   for (const { connection, system, tables } of await sideTables(deps, plan, side)) {
-    await withAdmin(system, undefined, async (client) => {
-      const relations = await relationsToBlock(client, plan.migration, tables);
-      const foreign = await readRows<{ schema: string; name: string }>(
-        client, `SELECT n.nspname AS schema, c.relname AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::oid[]) AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')`,
-        [relations.map(({ oid }) => oid)]);
-      if (foreign.length > 0) reasons.push(`the admin user of ${connection} does not own ${foreign.slice(0, 5).map(displayName).join(', ')}`);
-      const holders = await lockHolders(client, relations);
-      if (holders.length > 0) reasons.push(`on ${connection}, locks are held now by ${holders.join('; ')}`);
-    });
+    const { role, lacks } = await blockLacks(deps, plan, connection);
+    if (lacks.length > 0) reasons.push(`the admin user of ${connection}, ${role}, ${lacks.join('; it ')} (\`caravan check PLAN --grants\` prints what mends it)`);
+    const holders = await withAdmin(system, undefined, async (client) => lockHolders(client, await relationsToBlock(client, plan.migration, tables, 'ignored')));
+    if (holders.length > 0) reasons.push(`on ${connection}, locks are held now by ${holders.join('; ')}`);
   }
   return reasons.length > 0 ? reasons.join('; ') : null;
 }
 
 async function acceptsNow(deps: ActivityDependencies, plan: Plan): Promise<string | null> {
-  for (const { system, tables } of await sideTables(deps, plan, 'target')) await proveWritable(system, tables);
+  for (const { system, tables } of await sideTables(deps, plan, 'target')) await proveWritable(system, tables, 'ignored');
   return null;
 }
 

@@ -112,3 +112,30 @@ function isConstant(list: readonly Token[], at: number): boolean {
   if (isWord(first, 'current_date', 'current_timestamp', 'now', 'to_timestamp', 'to_date', 'cast')) return true;
   return isWord(first, 'timestamp', 'timestamptz', 'date', 'interval') && list[at + 1]?.kind === 'string';
 }
+
+/** A relation as a statement names it, and the rights that the statement needs on it. */
+export interface TouchedRelation { schema: string; name: string; rights: string[] }
+
+/**
+ * The tables and views that a plain INSERT, UPDATE, DELETE or SELECT names, with the rights that it needs. Names without a schema count as those of `public`.
+ * What functions touch stays unseen, and of a list behind FROM only the first is told.
+ */
+export function relationsOfStatement(sql: string): TouchedRelation[] {
+  const list = tokens(sql);
+  const own = new Set(list.filter((token, at) => isColumnPart(token) && isWord(list[at + 1], 'as') && list[at + 2]?.text === '(').map(({ text }) => text));
+  const rewrites = list.some((token, at) => isWord(token, 'do') && isWord(list[at + 1], 'update'));
+  return list.flatMap((token, at): TouchedRelation[] => {
+    const before = list[at - 1];
+    const rights = isWord(token, 'update') && !isWord(before, 'do', 'for', 'key') ? ['SELECT', 'UPDATE']
+      : isWord(token, 'into') && isWord(before, 'insert') ? ['INSERT', ...(rewrites ? ['SELECT', 'UPDATE'] : [])]
+      : isWord(token, 'from') && isWord(before, 'delete') ? ['SELECT', 'DELETE']
+      : isWord(token, 'from', 'join', 'using') && !isWord(before, 'distinct') ? ['SELECT'] : null;
+    if (!rights) return [];
+    const start = isWord(list[at + 1], 'only') ? at + 2 : at + 1;
+    const first = list[start];
+    if (!first || !isColumnPart(first) || isWord(first, 'select', 'lateral', 'set') || own.has(first.text)) return [];
+    const second = list[start + 1]?.text === '.' ? list[start + 2] : undefined;
+    const isFunction = rights.length === 1 && rights[0] === 'SELECT' && list[second ? start + 3 : start + 1]?.text === '(';
+    return isFunction ? [] : [second ? { schema: first.text, name: second.text, rights } : { schema: 'public', name: first.text, rights }];
+  });
+}

@@ -44,7 +44,7 @@ async function run(session: Session, argument: string, dryRun: boolean): Promise
     // Only a run that is not under way yet can still be refused for a system that is away: later that is a retry or a block.
     beforeStart: async () => {
       await refuseUnamended(door, loaded, planWord, false);
-      await preflight(session, door, loaded, argument);
+      await preflight(session, door, loaded, argument, dryRun);
     },
     beforeAttach: () => refuseUnamended(door, loaded, planWord, true),
     onAddress: (link) => session.tell(`${color.bold(loaded.plan.project ?? migration)}`, ...(link ? [`${color.dim('Web UI')}  ${link}`] : []), ''),

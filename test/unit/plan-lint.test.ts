@@ -1,6 +1,6 @@
 import { isMigrationError } from '../../migration/errors';
 import { inspectPlan, parsePlan } from '../../migration/plan/parse';
-import { hasNotInSubquery, watermarkColumn } from '../../migration/plan/sql-text';
+import { hasNotInSubquery, relationsOfStatement, watermarkColumn } from '../../migration/plan/sql-text';
 import { columnNames, fieldMappings, piiColumns } from '../../migration/plan/transformations';
 import { builtinTransforms } from '../../migration/transform';
 
@@ -101,6 +101,19 @@ describe('bare watermarks', () => {
     'migrated = false', "name = 'updated_at > 5'", 'total > 100', 'id = 7', 'updated_at > created_at', 'id < 1000', "-- updated_at > '2026'\n true", 'created_at IS NOT NULL',
     "status = 'id > 1'", 'user_id > 5', 'price >= 10',
   ])('not found: %s', (sql) => expect(watermarkColumn(sql)).toBeUndefined());
+});
+
+describe('what a statement touches', () => {
+  const of = (sql: string): string[] => relationsOfStatement(sql).map(({ schema, name, rights }) => `${rights.join('+')} ${schema}.${name}`);
+  test.each([
+    [`UPDATE "My Router" SET active = 'new' WHERE app = 'from x'`, ['SELECT+UPDATE public.My Router']],
+    [`INSERT INTO ops.router AS r (app, active) VALUES ('shop', 'new') ON CONFLICT (app) DO UPDATE SET active = 'new'`, ['INSERT+SELECT+UPDATE ops.router']],
+    ['INSERT INTO router VALUES (1)', ['INSERT public.router']],
+    [`DELETE FROM ONLY ops.legacy; UPDATE ops.flags SET on_new = true`, ['SELECT+DELETE ops.legacy', 'SELECT+UPDATE ops.flags']],
+    ['WITH last AS (SELECT max(id) AS id FROM moves) SELECT m.side FROM last JOIN moves m USING (id) FOR UPDATE', ['SELECT public.moves', 'SELECT public.moves']],
+    ['SELECT * FROM generate_series(1, 2) -- FROM nowhere', []],
+    ['SELECT a IS DISTINCT FROM b FROM (SELECT 1 AS a, 2 AS b) x', []],
+  ])('%s', (sql, touched) => expect(of(sql)).toEqual(touched));
 });
 
 describe('checks', () => {

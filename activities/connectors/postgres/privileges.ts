@@ -15,6 +15,8 @@ export interface GrantRequest {
   creates: TableName[];
   /** Schema `caravan` (ledger or control store) lives here. */
   ledger: boolean;
+  /** The role writes at the cutover, by the statements of a switch or as its own admin user: it may not be read-only. */
+  switches?: boolean;
   /** What the live system says, where it could be asked. */
   found?: GrantFacts;
 }
@@ -79,9 +81,9 @@ export function grantStatements(request: GrantRequest): string {
   for (const table of request.found?.ofSuperusers ?? []) lines.push(`-- ${table} belongs to a superuser, whose rights nobody should inherit: give it to a role of its own (ALTER TABLE ... OWNER TO ...) and grant that one.`);
   if (request.ledger) {
     lines.push('-- Progress, evidence and quarantine live in a schema that only this role reaches:');
-    lines.push(`CREATE SCHEMA IF NOT EXISTS caravan AUTHORIZATION ${role};`);
+    lines.push(`CREATE SCHEMA IF NOT EXISTS caravan AUTHORIZATION ${role};`, `GRANT USAGE, CREATE ON SCHEMA caravan TO ${role};`);
   }
-  if (request.writes.length === 0 && !request.ledger) lines.push(`ALTER ROLE ${role} IN DATABASE ${quoteIdent(request.database)} SET default_transaction_read_only = on;`);
+  if (request.writes.length === 0 && !request.ledger && !request.switches) lines.push(`ALTER ROLE ${role} IN DATABASE ${quoteIdent(request.database)} SET default_transaction_read_only = on;`);
   if (!request.found) lines.push(`-- If a table has row security: ALTER ROLE ${role} BYPASSRLS;`);
   else if (request.found.hidden) lines.push(`ALTER ROLE ${role} BYPASSRLS;`);
   return `${lines.join('\n')}\n`;

@@ -88,7 +88,7 @@ export interface BlockedRelation extends TableName { oid: number; kind: 'r' | 'p
  */
 export async function relationsToBlock(client: ClientBase, migration: string, tables: readonly BlockTable[], missing: 'refused' | 'ignored' = 'refused'): Promise<BlockedRelation[]> {
   const named = await readRows<{ schema: string; name: string; oid: number | null }>(
-    client, `SELECT s AS schema, t AS name, pg_catalog.to_regclass(format('%I.%I', s, t))::oid::int8 AS oid FROM unnest($1::text[], $2::text[]) u(s, t)`,
+    client, `SELECT s AS schema, t AS name, (SELECT c.oid::int8 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = s AND c.relname = t) AS oid FROM unnest($1::text[], $2::text[]) u(s, t)`,
     [tables.map(({ schema }) => schema), tables.map(({ table }) => table)]);
   const absent = named.filter(({ oid }) => oid === null);
   if (absent.length > 0 && missing === 'refused') throw new MigrationError('OBJECT_MISSING', `these tables are to be write-blocked and are not there: ${absent.map(displayName).join(', ')}. Correct their names in the plan.`);

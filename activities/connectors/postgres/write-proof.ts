@@ -26,11 +26,11 @@ export async function proveBlocked(system: PostgresSystem, tables: readonly Bloc
 }
 
 /**
- * Tries the same write, which has to be accepted.
+ * Tries the same write, which has to be accepted. `missing`: tables that are not there (yet) are passed over.
  * @throws MigrationError `WRITES_REFUSED` with the tables that refuse, and whose block it is where it is a migration's.
  */
-export async function proveWritable(system: PostgresSystem, tables: readonly BlockTable[]): Promise<StepEvidence> {
-  const { relations, open } = await tryWrites(system, tables, 'BEGIN');
+export async function proveWritable(system: PostgresSystem, tables: readonly BlockTable[], missing: 'refused' | 'ignored' = 'refused'): Promise<StepEvidence> {
+  const { relations, open } = await tryWrites(system, tables, 'BEGIN', missing);
   const refused = open.filter(({ refusal }) => refusal !== null);
   if (refused.length > 0) {
     const others = await blockers(system);
@@ -43,13 +43,13 @@ export async function proveWritable(system: PostgresSystem, tables: readonly Blo
 interface Attempted extends BlockedRelation { refusal: string | null; state: string | null }
 
 /** How each relation answers a delete of no row. `refusal`: null when it was accepted, `caravan_write_block`, or anything else. */
-async function tryWrites(system: PostgresSystem, tables: readonly BlockTable[], begin: string): Promise<{ relations: number; open: Attempted[] }> {
+async function tryWrites(system: PostgresSystem, tables: readonly BlockTable[], begin: string, missing: 'refused' | 'ignored' = 'refused'): Promise<{ relations: number; open: Attempted[] }> {
   return withAdmin(system, undefined, async (client) => {
     await client.query(`RESET ${WORKER_SETTING}`);
     await client.query(begin);
     try {
       await setLockTimeout(client, LOCK_MS);
-      const relations = await relationsToBlock(client, '', tables);
+      const relations = await relationsToBlock(client, '', tables, missing);
       const open: Attempted[] = [];
       for (const relation of relations) open.push({ ...relation, ...await tryWrite(client, relation) });
       return { relations: relations.length, open };
