@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { STATUS_WORDS } from '../../migration/dashboard';
 import { ERROR_CODES, SEARCH_ATTRIBUTES } from '../../migration/protocol';
 
 const guide = readFileSync(join(__dirname, '../../docs/operating.md'), 'utf8');
@@ -7,6 +8,11 @@ const entries = [...guide.matchAll(/^### `([A-Z_]+)`\n\n\*(\w+)\*\. .+\n\n\*\*Do
 
 test('every error code has an entry with cause and remedy, and every entry is a code', () => {
   expect(entries.map((entry) => entry[1]).sort()).toEqual(Object.keys(ERROR_CODES).sort());
+});
+
+test('every status of a run has a line in the table of states, and every line is a status', () => {
+  const table = /^## States\n\n([\s\S]+?)\n\n/m.exec(guide)?.[1] ?? '';
+  expect([...table.matchAll(/^\| `(\w+)` \| \S.+ \|$/gm)].map((line) => line[1]).sort()).toEqual(Object.keys(STATUS_WORDS).sort());
 });
 
 test('each entry names the kind of its code', () => {
