@@ -90,7 +90,9 @@ async function liveSizes(door: Door, plan: Plan): Promise<Map<string, { rows: nu
 }
 
 async function evidenceOf(door: Door, id: string): Promise<Evidence> {
-  return sealed(shapeReport(await door.report(id), new Date()));
+  const data = await door.report(id);
+  const now = new Date();
+  return sealed({ ...shapeReport(data, now), strategy: shapeStrategy({ plan: data.plan, data, sizes: new Map() }, now) });
 }
 
 /** Exit code 1 when anything is not as it was written. */

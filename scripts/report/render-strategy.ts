@@ -14,7 +14,12 @@ export function strategyMarkdown(strategy: Strategy): string {
 
 /** One self-contained page: no scripts, nothing loaded from elsewhere, every value escaped. */
 export function strategyHtml(strategy: Strategy): string {
-  return html.renderString(template('strategy.html.eta'), { strategy });
+  return html.renderString(template('strategy.html.eta'), { strategy, sections: strategySections(strategy, 'h2') });
+}
+
+/** Its sections alone, as markup for a page that has classes `boxes`, `ticked`, `evidence` and `wide`. */
+export function strategySections({ sections }: Strategy, heading: 'h2' | 'h3'): string {
+  return html.renderString(template('strategy-sections.eta'), { sections, heading });
 }
 
 /** A table's cell ends at a bar or a line end. */

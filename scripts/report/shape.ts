@@ -3,6 +3,8 @@ import type { CheckOutcome, CompareResult, DatasetProgress, Verdict } from '../.
 import type { AuditTrail } from '../../migration/audit-trail';
 import type { ReportData } from '../../workers/door';
 import { phaseTimes, type PhaseTimes } from './phases';
+import { comparePhases, type PhaseComparison } from './planned-times';
+import type { Strategy } from './strategy';
 
 export interface ReportDatasetView {
   name: string; from: string; to: string; state: DatasetProgress['state']; counts: Counts;
@@ -24,6 +26,10 @@ export interface ReportView {
   approvals: { gate: string; by: string; role: string | null; reason: string | null; evidence: string | null; identity: 'claimed' | 'signed'; at: string }[]; signOff: string[];
   /** Every phase with when it began and how long it took. */
   phases: PhaseTimes[];
+  /** Planned and actual times, a line per phase. */
+  plannedPhases: PhaseComparison[];
+  /** The strategy document of the same moment. */
+  strategy?: Strategy;
   /** Steps of the cutover and of a rollback. `undo`: how it is taken back; null where nothing has to be. */
   steps: { attempt: number; step: string; state: string; at: string; tookMs: number | null; what: string | null; undo: string | null }[];
   /** What people decided about blocked steps. */
@@ -65,7 +71,7 @@ export function shapeReport(data: ReportData, generatedAt: Date): ReportView {
     approvals: data.approvals.map((one) => ({ gate: one.gate, by: one.by, role: one.role ?? null, reason: one.reason ?? null, evidence: one.evidence ?? null, identity: one.identity, at: one.at })),
     decisions: data.decisions.map(({ step, action, by, reason, at }) => ({ step, action, by, reason, at })),
     skipped: data.skipped.map(({ step, by, reason }) => ({ step, by: by ?? null, reason: reason ?? null })),
-    signOff: plan.sign_off, phases: phaseTimes(data.trail), steps: data.steps.map(shapeStep), carried: carriedKinds(data.objects), notCarried: shapeNotCarried(data),
+    signOff: plan.sign_off, phases: phaseTimes(data.trail), plannedPhases: comparePhases(plan, data.preparation?.findings.forecast, phaseTimes(data.trail), generatedAt), steps: data.steps.map(shapeStep), carried: carriedKinds(data.objects), notCarried: shapeNotCarried(data),
     trail: data.trail,
     events: data.audit.slice(-EVENTS_SHOWN).map(({ at, actor, event }) => ({ at, actor, event })),
   };

@@ -2,6 +2,7 @@ import { planSchema } from '../../migration/plan/schema';
 import { entryHash, type AuditEntry } from '../../migration/audit-trail';
 import { evidenceFaults, readEvidence, sealed } from '../../scripts/report/evidence';
 import { renderReport } from '../../scripts/report/render';
+import { shapeStrategy } from '../../scripts/report/strategy';
 import { shapeReport } from '../../scripts/report/shape';
 import type { ReportData } from '../../workers/door-contract';
 
@@ -87,6 +88,16 @@ test('the page says what people decided and what was left out', () => {
   expect(page).toMatch(/<td>copy:users<\/td><td>try again<\/td><td>Ada<\/td>/);
   const without = renderReport(sealed(shapeReport({ ...data, decisions: [], skipped: [] }, new Date('2026-01-02T00:00:00Z'))));
   expect(without).not.toMatch(/Decisions|Left out by a person/);
+});
+
+test('the page holds planned beside actual times, and the strategy document, in the page and in its evidence', () => {
+  const at = new Date('2026-01-02T00:00:00Z');
+  const view = { ...shapeReport(data, at), strategy: shapeStrategy({ plan: data.plan, data, sizes: new Map() }, at) };
+  const page = renderReport(sealed(view));
+  expect(page).toMatch(/<td><b>production<\/b><\/td><td class="what">–<\/td><td class="what">not begun<\/td><td class="what"><\/td><td class="n">–<\/td>/);
+  expect(page).toMatch(/<h2 id="strategy">Strategy<\/h2>[\s\S]*<h3>1\. Overview<\/h3>[\s\S]*<h3>12\. Sign-off<\/h3>/);
+  expect(page).not.toMatch(/undefined|NaN|\[object|<script/);
+  expect(readEvidence(page, 'r.html')).toMatchObject({ plannedPhases: [{ phase: 'preparation' }, { phase: 'production' }, { phase: 'validation' }], strategy: { boxes: view.strategy.boxes } });
 });
 
 describe('a report as evidence', () => {
