@@ -9,6 +9,7 @@ import type { ActivityDependencies } from './dependencies';
 import { refuseDataEdits } from './plan-edits';
 import { controlConnection, readPlanInput } from './plan-reading';
 import { planConnections } from './run-context';
+import { planOfRun, settledBefore } from './run-plan';
 import { findMigration } from './status-reading';
 import { removedDatasets, storeAmendments } from './stores/amendments';
 import { audit, identitiesOf, installControlSchema, leaseLost, readApprovals, readMigrations, storeIdentity, type MigrationRow } from './stores/control-store';
@@ -36,7 +37,7 @@ export async function admit(deps: ActivityDependencies, input: AdmitInput): Prom
   const { lease, complete } = await takeLease(control, deps.owners, plan.migration, owner, hash, async (client, before) => {
     await compareIdentities(client, plan.migration, identities);
     const former = before && before.plan_hash !== hash ? await findPlan(client, before.plan_hash) : null;
-    const opened = former ? await refuseDataEdits(deps, former, plan, typeof input.plan === 'string' ? input.plan : undefined) : [];
+    const opened = former ? await refuseDataEdits(deps, control, former, plan, typeof input.plan === 'string' ? input.plan : undefined) : [];
     await storePlan(client, plan);
     await storeAmendments(client, { migration: plan.migration, planHash: hash, formerHash: before?.plan_hash ?? hash, by: input.workflowId }, opened.map((dataset) => ({ dataset, kind: 'changed' })));
     for (const [connection, identity] of Object.entries(identities)) await storeIdentity(client, plan.migration, connection, identity);
@@ -46,7 +47,8 @@ export async function admit(deps: ActivityDependencies, input: AdmitInput): Prom
       ...(warnings.length > 0 ? { warnings: warnings.length } : {}),
     });
   });
-  return viewOf(deps, control, plan, { migration: plan.migration, planHash: hash, control: controlName, lease }, complete);
+  const settled = plan.cutover && (purpose === 'migrate' || input.dryRun) ? await settledBefore(control, plan.migration) : {};
+  return viewOf(deps, control, plan, { migration: plan.migration, planHash: hash, control: controlName, lease, ...settled }, complete);
 }
 
 /**
@@ -63,9 +65,10 @@ export async function readmit(deps: ActivityDependencies, { ref }: { ref: RunRef
 }
 
 /** The orchestration view of an admitted plan. */
-export async function viewOf(deps: ActivityDependencies, control: PostgresSystem, plan: Plan, ref: RunRef, complete: boolean): Promise<RunView> {
+export async function viewOf(deps: ActivityDependencies, control: PostgresSystem, whole: Plan, ref: RunRef, complete: boolean): Promise<RunView> {
+  const plan = await planOfRun(control, ref, whole);
   const approved = (await readApprovals(control, plan.migration)).map((approval) => approval.gate);
-  const removed = (await removedDatasets(control, plan.migration)).filter(({ name }) => !Object.hasOwn(plan.datasets, name));
+  const removed = (await removedDatasets(control, plan.migration)).filter(({ name }) => !Object.hasOwn(whole.datasets, name));
   return { ...boundedView(planView(plan, ref, complete)), searchAttributes: deps.searchAttributes ?? false, approved, notify: notifyTargets(plan), ...(removed.length > 0 ? { removed } : {}) };
 }
 

@@ -5,6 +5,7 @@ import { datasetView } from '../migration/plan/order';
 import { datasetSchema, type DatasetPlan, type Plan } from '../migration/plan/schema';
 import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import { compareIdentities, reach } from './admit';
+import { refusalsAfterCutover } from './after-cutover';
 import type { ActivityDependencies } from './dependencies';
 import { approachChanged, ledgerStates, type LedgerState } from './plan-edits';
 import { controlConnection } from './plan-reading';
@@ -19,7 +20,7 @@ import { planHash, readPlan, storePlan } from './stores/plan-store';
 const ALIVE_SECONDS = 45;
 const FENCE_WAIT = '3s';
 
-interface Found { row: MigrationRow; control: PostgresSystem; former: Plan; edits: PlanEdits; ledger: Map<string, LedgerState> }
+interface Found { row: MigrationRow; control: PostgresSystem; former: Plan; edits: PlanEdits; ledger: Map<string, LedgerState>; afterCutover: string[] }
 
 /** Compares a plan with the one that its migration is admitted with, and with the ledgers. Changes nothing. @throws MigrationError `PLAN_NOT_FOUND` when the migration was never admitted. */
 export async function proposeAmendment(deps: ActivityDependencies, plan: Plan, again: readonly string[] = []): Promise<PlanAmendment> {
@@ -37,7 +38,7 @@ async function findAmended(deps: ActivityDependencies, plan: Plan, again: readon
   for (const dataset of new Set(again)) if (!edits.added.includes(dataset) && !edits.changed.some((one) => one.dataset === dataset)) edits.changed.push({ dataset, fields: [] });
   const names = [...new Set([...Object.keys(former.datasets), ...edits.added])];
   const ledger = await ledgerStates(deps, plan.migration, { ...plan, datasets: { ...plan.datasets, ...former.datasets } }, names);
-  return { row, control, former, edits, ledger };
+  return { row, control, former, edits, ledger, afterCutover: await refusalsAfterCutover(control, plan.migration, edits) };
 }
 
 /** Keys that a later version of Caravan added, with their defaults, are no edit of the person's. */
@@ -62,8 +63,8 @@ function proposalOf(plan: Plan, found: Found): PlanAmendment {
   };
 }
 
-function refusalsOf(plan: Plan, { row, former, edits, ledger }: Found): string[] {
-  const refusals: string[] = [];
+function refusalsOf(plan: Plan, { row, former, edits, ledger, afterCutover }: Found): string[] {
+  const refusals: string[] = [...afterCutover];
   const begun = Object.keys(former.datasets).filter((name) => ledger.get(name)?.begun);
   if (former.approach !== plan.approach && begun.length > 0) refusals.push(approachChanged(former, plan, begun).message);
   if (controlConnection(former) !== controlConnection(plan)) refusals.push('the control store cannot move while a migration is known to it: name the same connection as `control`');

@@ -1,7 +1,8 @@
 import { MigrationError } from '../migration/errors';
 import { planEdits, type PlanEdits } from '../migration/plan/edits';
 import type { DatasetPlan, Plan } from '../migration/plan/schema';
-import { asPostgres } from './connectors/postgres/system';
+import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
+import { refusalsAfterCutover } from './after-cutover';
 import type { ActivityDependencies } from './dependencies';
 import { hasTable } from './stores/control-store';
 
@@ -18,10 +19,12 @@ export interface LedgerState {
 /**
  * What an edited plan may do by itself when a migration is started again: anything but change rows that are there already.
  * @returns datasets that the ledger knows but whose copy has not begun, and whose edit it has to follow.
- * @throws MigrationError `PLAN_CHANGED` naming the datasets and the command that carries the edit out.
+ * @throws MigrationError `PLAN_CHANGED` naming the datasets and the command that carries the edit out, or after a cutover what to do instead.
  */
-export async function refuseDataEdits(deps: ActivityDependencies, former: Plan, plan: Plan, planWord = 'PLAN'): Promise<string[]> {
+export async function refuseDataEdits(deps: ActivityDependencies, control: PostgresSystem, former: Plan, plan: Plan, planWord = 'PLAN'): Promise<string[]> {
   const edits = planEdits(former, plan);
+  const [tooLate] = await refusalsAfterCutover(control, plan.migration, edits);
+  if (tooLate !== undefined) throw new MigrationError('PLAN_CHANGED', `${tooLate}. Nothing was changed; undo the edit to go on.`);
   const approach = former.approach !== plan.approach;
   const touched = approach ? Object.keys(former.datasets) : [...edits.changed.map(({ dataset }) => dataset), ...edits.removed];
   const ledger = await ledgerStates(deps, former.migration, former, touched);

@@ -6,6 +6,7 @@ import { parseTableName } from './connectors/postgres/sql';
 import { asPostgres, type PostgresSystem } from './connectors/postgres/system';
 import type { ActivityDependencies } from './dependencies';
 import { assertLease, readIdentities } from './stores/control-store';
+import { planOfRun } from './run-plan';
 import { readPlan } from './stores/plan-store';
 import { sameIdentity } from './stores/identity';
 
@@ -41,7 +42,7 @@ const contexts = new WeakMap<ActivityDependencies, Map<string, { until: number; 
 export async function loadRun(deps: ActivityDependencies, ref: RunRef): Promise<RunContext> {
   const known = contexts.get(deps) ?? new Map<string, { until: number; context: Promise<RunContext> }>();
   contexts.set(deps, known);
-  const key = JSON.stringify([ref.control, ref.migration, ref.lease, ref.planHash]);
+  const key = JSON.stringify([ref.control, ref.migration, ref.lease, ref.planHash, ref.settled]);
   const now = Date.now();
   for (const [other, entry] of known) if (entry.until <= now) known.delete(other);
   const found = known.get(key);
@@ -64,7 +65,7 @@ export function forgetRuns(deps: ActivityDependencies): void {
 export async function loadControl(deps: ActivityDependencies, ref: RunRef): Promise<RunContext> {
   const control = asPostgres(deps.systems.open(ref.control));
   await assertLease(control, ref);
-  return { ref, plan: await readPlan(control, ref.planHash), control };
+  return { ref, plan: await planOfRun(control, ref, await readPlan(control, ref.planHash)), control };
 }
 
 /** One dataset of the run. @throws MigrationError as `loadRun`; `PLAN_CHANGED` when the admitted plan has no such dataset. */

@@ -12,6 +12,7 @@ import { replayEarlyChildren } from './reconciliation/early-children';
 import { Settling, type TakenObject } from './reconciliation/settling';
 import { restoreUnprovedChecks } from './reconciliation/unproved-checks';
 import { loadRun } from './run-context';
+import { withWholePlan } from './run-plan';
 
 type Chosen = ReadonlySet<string>;
 
@@ -26,8 +27,9 @@ export function settleReferences(deps: ActivityDependencies, input: { ref: RunRe
 }
 
 async function settle(deps: ActivityDependencies, input: { ref: RunRef; datasets?: string[]; group?: string }, signal: AbortSignal): Promise<SettledReferences> {
-  const settling = await Settling.of(deps, await loadRun(deps, input.ref));
-  const chosen = settling.choose(input);
+  const settling = await Settling.of(deps, await loadRun(deps, withWholePlan(input.ref)));
+  const { plan } = await loadRun(deps, input.ref);
+  const chosen: Chosen = new Set([...settling.choose(input)].filter((name) => Object.hasOwn(plan.datasets, name)));
   const keys = (await settling.taken('foreign_key')).filter((stored) => isReady(settling, chosen, stored));
   const triggers = (await settling.taken('trigger')).filter((stored) => stored.state === 'dropped' && chosen.has(childOf(settling, stored) ?? stored.dataset));
   const references = [...(await foreignKeyReferences(settling, keys)), ...(await ruleReferences(settling, chosen))];

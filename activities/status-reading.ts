@@ -1,5 +1,6 @@
 import { isMigrationError, MigrationError } from '../migration/errors';
 import type { Plan } from '../migration/plan/schema';
+import { sidesInUse } from '../migration/rollback-steps';
 import type { BlockedStep, Phase, Progress, RunStatus } from '../migration/protocol';
 import { asPostgres, PostgresSystem } from './connectors/postgres/system';
 import type { ActivityDependencies } from './dependencies';
@@ -11,6 +12,7 @@ import { readProgress, targetsOf } from './watch-progress';
 import type { PreparationRecords } from '../migration/preparation/records';
 import { readBackups } from './stores/backup-store';
 import { readFindings } from './stores/preparation-store';
+import { readSteps } from './stores/step-store';
 import { readRehearsals } from './stores/rehearsal-store';
 
 /** One migration as its control store knows it. Instants are ISO text. */
@@ -20,6 +22,8 @@ export interface MigrationState {
   startedAt: string; updatedAt: string; finishedAt: string | null; seenSeconds: number;
   /** Null when the ledger cannot be reached. */
   progress: Progress | null;
+  /** Where its datasets are in use since a cutover that stands; null before one, and after it was taken back as a whole. */
+  sides: { old: string[]; new: string[] } | null;
 }
 
 type Reading = Pick<ActivityDependencies, 'systems'>;
@@ -89,7 +93,13 @@ async function stateOf(deps: Reading, { row, control }: Found, uiUrl: string | n
     startedAt: isoText(row.started_at), updatedAt: isoText(row.updated_at), finishedAt: row.finished_at === null ? null : isoText(row.finished_at),
     seenSeconds: Math.round(row.seen_seconds),
     progress: await progressOf(deps, row, control),
+    sides: await sidesOf(row, control),
   };
+}
+
+async function sidesOf(row: MigrationRow, control: PostgresSystem): Promise<MigrationState['sides']> {
+  const { datasets } = await readPlan(control, row.plan_hash);
+  return sidesInUse(await readSteps(control, row.name), Object.keys(datasets));
 }
 
 async function progressOf(deps: Reading, row: MigrationRow, control: PostgresSystem): Promise<Progress | null> {

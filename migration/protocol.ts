@@ -105,6 +105,8 @@ export interface RunRef {
   control: string;
   /** Number of this run's lease; a later admission makes it stale (`LEASE_LOST`). */
   lease: number;
+  /** Attempt of the cutover that came to its end before. Given where datasets were rolled back since: the run moves those again, and leaves the others alone, which are in use on the new side. */
+  settled?: number;
 }
 
 /** One workflow start: the object a person pastes into the UI. */

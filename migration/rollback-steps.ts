@@ -30,10 +30,33 @@ export function latestRollback(steps: readonly LifeStep[]): BegunRollback | null
   const evidence = begun?.evidence;
   if (!begun || !evidence) return null;
   return {
-    attempt: begun.attempt, tier: evidence['tier'] as RollbackTier, datasets: String(evidence['datasets'] ?? '').split('\n').filter((name) => name !== ''),
+    attempt: begun.attempt, tier: evidence['tier'] as RollbackTier, datasets: namesOf(evidence['datasets']),
     policy: evidence['policy'] as ConflictPolicy, inUse: evidence['in_use'] === true,
     complete: steps.some(({ attempt, step, state }) => attempt === begun.attempt && step === ROLLBACK_STEPS.complete && state === 'done'),
   };
+}
+
+/** The latest cutover that came to its end and stands, and the datasets that were rolled back since: they are in use on the old side, all others on the new one. */
+export interface SettledCutover { attempt: number; rolledBack: string[] }
+
+/** Null: no cutover stands. A rollback that is half way counts: what it began to take back is not in use on the new side any more. */
+export function settledCutover(steps: readonly LifeStep[]): SettledCutover | null {
+  const complete = steps.filter(({ step, state }) => step === COMPLETE_STEP && state === 'done').at(-1);
+  if (!complete) return null;
+  const begun = steps.filter(({ id, step, state }) => id > complete.id && step === ROLLBACK_STEPS.begin && state === 'done');
+  return { attempt: complete.attempt, rolledBack: [...new Set(begun.flatMap(({ evidence }) => namesOf(evidence?.['datasets'])))] };
+}
+
+function namesOf(list: unknown): string[] {
+  return typeof list === 'string' ? list.split('\n').filter((name) => name !== '') : [];
+}
+
+/** Where the datasets of a plan are in use since its cutover; null before one, and after it was taken back as a whole. */
+export function sidesInUse(steps: readonly LifeStep[], datasets: readonly string[]): { old: string[]; new: string[] } | null {
+  const settled = settledCutover(steps);
+  if (!settled) return null;
+  const back = new Set(settled.rolledBack);
+  return { old: datasets.filter((name) => back.has(name)), new: datasets.filter((name) => !back.has(name)) };
 }
 
 /** The applications may have written to the new side: it was opened, or an application was pointed to it, and nobody has taken that back. Since when, in ISO text. */

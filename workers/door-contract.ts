@@ -96,6 +96,8 @@ export interface MigrationStatus {
   seenSeconds: number;
   /** Null when the ledger cannot be reached. */
   progress: Progress | null;
+  /** Where its datasets are in use since a cutover that stands; null before one, and after it was taken back as a whole. */
+  sides?: { old: string[]; new: string[] } | null;
 }
 export interface StatusAnswer { migrations: MigrationStatus[]; unreachable: { connection: string; message: string }[] }
 

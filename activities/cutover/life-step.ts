@@ -4,6 +4,7 @@ import { asPostgres } from '../connectors/postgres/system';
 import type { ActivityDependencies } from '../dependencies';
 import { whileAlive } from '../reconciliation/liveness';
 import { loadRun, type RunContext } from '../run-context';
+import { planOfRun } from '../run-plan';
 import { readPlan } from '../stores/plan-store';
 import { closeStep, openStep, readSteps } from '../stores/step-store';
 
@@ -41,5 +42,5 @@ export async function closed({ control, ref }: Pick<RunContext, 'control' | 'ref
 /** The plan that a cutover was begun under, also when it was amended since: an undo has to be carried out as it was written. The lease is checked by the step store. */
 export async function loadForUndo(deps: ActivityDependencies, ref: RunRef): Promise<RunContext> {
   const control = asPostgres(deps.systems.open(ref.control));
-  return { ref, control, plan: await readPlan(control, ref.planHash) };
+  return { ref, control, plan: await planOfRun(control, ref, await readPlan(control, ref.planHash)) };
 }

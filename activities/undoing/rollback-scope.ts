@@ -1,5 +1,6 @@
 import { MigrationError } from '../../migration/errors';
 import { orderDatasets } from '../../migration/plan/order';
+import { datasetsNamed } from '../../migration/plan/restrict';
 import type { Plan } from '../../migration/plan/schema';
 import type { RollbackStart } from '../../migration/protocol';
 import { readRows } from '../connectors/postgres/catalog';
@@ -67,16 +68,13 @@ function afterEdges(plan: Plan): Edge[] {
 /** A check that reads several tables of the target binds their datasets together. */
 function checkEdges(plan: Plan): Edge[] {
   const edges: Edge[] = [];
-  const tables = Object.entries(plan.datasets).map(([name, { target }]) => ({ name, pattern: new RegExp(`(?<![\\w$])${escaped((target.table ?? name).split('.').at(-1) ?? name)}(?![\\w$])`, 'i') }));
   for (const [check, { target }] of [...Object.entries(plan.checks.integrity), ...Object.entries(plan.checks.business_rules)]) {
     if (target === undefined) continue;
-    const read = tables.filter(({ pattern }) => pattern.test(target)).map(({ name }) => name);
+    const read = datasetsNamed(plan, target);
     for (const from of read) for (const to of read) if (from !== to) edges.push({ from, to, why: `check ${check} reads both` });
   }
   return edges;
 }
-
-const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\"]/g, '\\$&');
 
 async function foreignKeyEdges(deps: ActivityDependencies, plan: Plan): Promise<Edge[]> {
   const tables = PlannedTables.of(plan);

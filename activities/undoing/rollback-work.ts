@@ -1,5 +1,5 @@
 import { MigrationError } from '../../migration/errors';
-import { cutoverSteps } from '../../migration/rollback-steps';
+import { cutoverSteps, sidesInUse } from '../../migration/rollback-steps';
 import type { Plan } from '../../migration/plan/schema';
 import type { LifeStep, RollbackSideInput, RollbackStepInput, StepInput, UndoneDataset } from '../../migration/protocol';
 import { blockState } from '../connectors/postgres/write-block';
@@ -116,14 +116,19 @@ async function requireUnbroken(deps: ActivityDependencies, { plan }: StepWork, {
 
 /** The rollback is over: the cutover counts as taken back, and the record says what became of the rows. */
 export function finishRollback(deps: ActivityDependencies, input: StepInput & { undone: UndoneDataset[] }): Promise<LifeStep> {
-  return performStep(deps, input, { do: 'none' }, async ({ control, ref }) => {
+  return performStep(deps, input, { do: 'none' }, async ({ control, ref, plan }) => {
     const steps = await readSteps(control, ref.migration);
     const tier = steps.find(({ attempt, evidence }) => attempt === input.attempt && evidence?.['tier'] !== undefined)?.evidence?.['tier'];
     if (tier !== 'partial') for (const step of cutoverSteps(steps)) await closeStep(control, ref, step, 'undone', { what: `Taken back by the rollback of attempt ${input.attempt}.` });
+    const where = sidesInUse(steps, Object.keys(plan.datasets));
     const sum = (pick: (one: UndoneDataset) => number): number => input.undone.reduce((total, one) => total + pick(one), 0);
     return {
-      what: `Rolled back: ${sum(({ removed }) => removed)} rows removed, ${sum(({ restored }) => restored)} put back, ${sum(({ conflicts }) => conflicts)} left as conflicts, ${sum(({ exported }) => exported)} writes of the new side listed.`,
+      what: `Rolled back: ${sum(({ removed }) => removed)} rows removed, ${sum(({ restored }) => restored)} put back, ${sum(({ conflicts }) => conflicts)} left as conflicts, ${sum(({ exported }) => exported)} writes of the new side listed.${tier === 'partial' && where ? ` In use on the old side: ${named(where.old)}; on the new side: ${named(where.new)}. A new start moves the former again.` : ''}`,
       removed: sum(({ removed }) => removed), restored: sum(({ restored }) => restored), conflicts: sum(({ conflicts }) => conflicts), exported: sum(({ exported }) => exported),
     };
   });
+}
+
+function named(datasets: readonly string[]): string {
+  return datasets.length === 0 ? 'none' : `${datasets.slice(0, 10).join(', ')}${datasets.length > 10 ? ` and ${datasets.length - 10} more` : ''}`;
 }

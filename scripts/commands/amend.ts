@@ -123,6 +123,7 @@ export async function refuseUnamended(door: Door, loaded: LoadedPlan, word: stri
   if (!proposal?.edited) return;
   const copied = proposal.datasets.filter(({ kind, state, rows }) => kind !== 'added' && state !== 'waiting' && (rows > 0 || state !== 'open')).map(({ dataset }) => dataset);
   if (copied.length === 0 && !running) return;
+  if (proposal.refusals.length > 0) throw new MigrationError('PLAN_CHANGED', `migration ${proposal.migration}: the plan cannot be amended so: ${proposal.refusals.join('; ')}. Or undo the edit.`);
   const what = copied.length > 0
     ? `changes datasets of which rows are there (${shortened(copied)})`
     : `is not the one that the run under way has (${shortened([...proposal.datasets.map(({ dataset }) => dataset), ...proposal.operational])})`;
