@@ -17,10 +17,16 @@ export async function refusalsAfterCutover(control: PostgresSystem, migration: s
   const inUse = changed.map(({ dataset }) => dataset).filter((name) => !back.has(name));
   const gone = removed.filter((name) => !back.has(name));
   return [
-    ...(inUse.length > 0 ? [`the cutover of ${migration} is complete, and applications write to ${listed(inUse)} on the new side: nothing is copied there again, for that would take away what they wrote. Change the rows on the new side itself. Or take these datasets back first (npx caravan rollback ${migration} --partial${inUse.slice(0, NAMED_MAX).map((name) => ` --dataset ${name}`).join('')}, or --immediate for everything), then amend, and run the plan again`] : []),
+    ...(inUse.length > 0 ? [inUseWords(migration, inUse)] : []),
     ...(added.length > 0 ? [`the cutover of ${migration} is complete, so ${listed(added)} would not be moved any more. Move new datasets with a plan of their own, under another name of the migration`] : []),
     ...(gone.length > 0 ? [`the cutover of ${migration} is complete: without ${listed(gone)} in the plan, a rollback would leave it on the new side, and its old tables blocked. Leave it in the plan, or take it back first`] : []),
   ];
+}
+
+function inUseWords(migration: string, datasets: readonly string[]): string {
+  const named = datasets.slice(0, NAMED_MAX).map((name) => ` --dataset ${name}`).join('');
+  return `the cutover of ${migration} is complete, and applications write to ${listed(datasets)} on the new side: nothing is copied there again, for that would take away what they wrote. `
+    + `Change the rows on the new side itself. Or take these datasets back first (npx caravan rollback ${migration} --partial${named}, or --immediate for everything), then amend, and run the plan again`;
 }
 
 function listed(names: readonly string[]): string {
