@@ -73,9 +73,9 @@ export function watchProbesActivities(queue: string, watchMs: number): ControlAc
   });
 }
 
-/** Steps of a rollback: up to 30 days each, kept alive by their heartbeat, on the queue of the control work, whose workers reach both sides. */
+/** Steps of a rollback: up to 30 days each, kept alive by a heartbeat of 20 s, since for some of them neither side takes writes; on the queue of the control work, whose workers reach both sides. */
 export function rollbackActivities(queue: string, summary: string): ControlActivities & CopyActivities {
-  return proxyActivities<ControlActivities & CopyActivities>({ taskQueue: queue, summary, startToCloseTimeout: 30 * DAY, heartbeatTimeout: '30s', retry: RETRIES.few });
+  return proxyActivities<ControlActivities & CopyActivities>({ taskQueue: queue, summary, startToCloseTimeout: 30 * DAY, heartbeatTimeout: '20s', retry: RETRIES.few });
 }
 
 /** The look at the ledger: waits for news up to `maxWaitMs`; the workflow never waits for it to be cancelled. */

@@ -19,7 +19,8 @@ export async function followMigration(request: FollowRequest): Promise<RunEnd<Mi
   const { session, door, opened, migration, signal } = request;
   const ended = new AbortController();
   const taken = new AbortController();
-  const watching = awaitRollback(request, AbortSignal.any([ended.signal, signal])).then((came) => void (came && taken.abort()));
+  // What goes wrong with these looks, those of `follow` meet as well and tell.
+  const watching = awaitRollback(request, AbortSignal.any([ended.signal, signal])).then((came) => void (came && taken.abort()), () => undefined);
   try {
     const end = await follow<MigrationResult>({ ...request, signal: AbortSignal.any([signal, taken.signal]) });
     const over = end.kind === 'interrupted' ? taken.signal.aborted && !signal.aborted : end.kind === 'finished' && end.result.status === 'rolled_back';

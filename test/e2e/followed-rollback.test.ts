@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { commandFolder, hasTerminal, type CommandFolder } from '../fixtures/caravan-command';
 import { createNamespace, temporalClient } from '../fixtures/namespaces';
 import { createDatabase, query, testStack, type TestDatabase } from '../fixtures/stack';
@@ -92,6 +94,21 @@ describe('a rollback of a migration that a command shows', () => {
     const end = await run.end;
     expect([end.code, JSON.parse(end.out)]).toMatchObject([4, { migration: name, status: 'rolled_back', workflowId: `rollback-${name}`, exitCode: 4 }]);
     await expectTakenBack();
+  });
+
+  test('monitoring that fails takes the migration back by itself where the plan wants it: caravan run shows that as well', async () => {
+    folder.write('upstream', 'legacy');
+    folder.write('plan.yaml', plan(`approach: big_bang
+downtime_tolerance: 10m
+probes: { home: { target: SELECT FROM not_there } }
+cutover: { switch: [{ name: shop, file: { path: ${path.join(folder.dir, 'upstream')}, new: new, legacy: legacy } }], monitor: { for: 2s, every: 300ms, failures: 2, on_fail: rollback } }`));
+    const end = await folder.caravan('run', 'plan.yaml');
+    expect(end).toMatchObject({ code: 4, err: '' });
+    expect(end.out).toContain(`A rollback has taken ${name} over (workflow rollback-${name}); showing it.`);
+    await expectTakenBack();
+    expect(readFileSync(path.join(folder.dir, 'upstream'), 'utf8')).toBe('legacy');
+    await query(legacy, `INSERT INTO people VALUES (0, 'later@x.org')`);
+    await expect(query(fresh, `INSERT INTO people VALUES (0, 'later@x.org')`)).rejects.toMatchObject({ code: '25006' });
   });
 
   const onTerminal = hasTerminal() ? test : test.skip;

@@ -47,6 +47,19 @@ export const LIFE_SABOTAGES: readonly Sabotage[] = [
     suite: 'test/e2e/backup.test.ts', test: 'a backup that restores to other rows',
   },
   {
+    name: 'a step counts as done before its work: a worker that dies in between leaves it out',
+    edits: [{
+      file: 'activities/cutover/life-step.ts', find: '      const evidence = await work({ ...run,',
+      replace: `      await closeStep(run.control, input.ref, opened, 'done', { what: '' });\n      const evidence = await work({ ...run,`,
+    }],
+    suite: 'test/faults/rollback-workers.test.ts', test: 'their worker killed in the middle',
+  },
+  {
+    name: 'caravan run leaves a rollback before its workflow has closed',
+    edits: [{ file: 'scripts/commands/taken-over.ts', find: 'if (opened.worker) await closedHere(', replace: 'if (signal.aborted && opened.worker) await closedHere(' }],
+    suite: 'test/e2e/followed-rollback.test.ts', test: 'is sent the update rollback',
+  },
+  {
     name: 'before-image outside the transaction',
     edits: [
       {

@@ -1,0 +1,12 @@
+import { killedRollbacks } from '../fixtures/killed-rollbacks';
+import { seededRandom } from '../fixtures/seeded';
+
+jest.setTimeout(900_000);
+
+/** Its longer form is in test/soak. */
+test('rollbacks of each tier from ten random points each, their worker killed in the middle again and again: nothing is lost', async () => {
+  const { interrupted, at } = await killedRollbacks({ points: 10, kills: 2, random: seededRandom(14) });
+  expect(interrupted).toEqual({ immediate: 10, partial: 10, full: 10 });
+  // Not all at the same place.
+  expect(at.size).toBeGreaterThan(3);
+});
