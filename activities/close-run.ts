@@ -1,14 +1,16 @@
-import type { RunRef, RunStatus, SkippedStep } from '../migration/protocol';
+import { isMigrationError } from '../migration/errors';
+import type { ClosedRun, RunRef, RunStatus, SkippedStep } from '../migration/protocol';
 import type { ActivityDependencies } from './dependencies';
 import { asPostgres } from './connectors/postgres/system';
+import { keptUndo } from './forgetting/forget-undo';
 import { audit, updateUnderLease } from './stores/control-store';
 
 /**
  * Ends the lease with its outcome, and keeps what a person skipped. Durable when it returns; repeats change nothing. A lease that was taken to validate
- * gives the migration back as it was: what it skipped is in the audit only.
+ * gives the migration back as it was: what it skipped is in the audit only. Answers how long undo data is kept from here on.
  * @throws MigrationError `LEASE_LOST` when another run has it by now: there is nothing left to close.
  */
-export async function closeRun(deps: ActivityDependencies, input: { ref: RunRef; outcome: RunStatus; skipped?: (string | SkippedStep)[] }): Promise<void> {
+export async function closeRun(deps: ActivityDependencies, input: { ref: RunRef; outcome: RunStatus; skipped?: (string | SkippedStep)[] }): Promise<ClosedRun> {
   const { ref, outcome } = input;
   const skipped = (input.skipped ?? []).map((one): SkippedStep => (typeof one === 'string' ? { step: one } : one));
   await asPostgres(deps.systems.open(ref.control)).transaction(async (client) => {
@@ -29,4 +31,15 @@ export async function closeRun(deps: ActivityDependencies, input: { ref: RunRef;
     }
     await audit(client, ref.migration, 'caravan', 'closed', { outcome, purpose: row?.purpose ?? 'migrate', ...(skipped.length > 0 ? { skipped } : {}) });
   });
+  return { undoUntil: await keptUntil(deps, ref.migration) };
+}
+
+/** The run has ended, whether or not its target can be asked now: then the undo data is looked at when its retention would be over. */
+async function keptUntil(deps: ActivityDependencies, migration: string): Promise<string | null> {
+  try {
+    return (await keptUndo(deps, migration)).until;
+  } catch (error) {
+    if (isMigrationError(error)) return new Date().toISOString();
+    throw error;
+  }
 }

@@ -19,6 +19,7 @@ import { switchStep } from './cutover/switch-step';
 import { undoStep } from './cutover/undo-step';
 import { allowSide, blockSide, proveWriters } from './cutover/write-steps';
 import type { ActivityDependencies } from './dependencies';
+import { forgetExpiredUndo } from './forgetting/forget-undo';
 import { lifeSteps } from './life-steps';
 import { moveBundle } from './move-bundle';
 import { notify } from './notify';
@@ -57,6 +58,7 @@ export function createActivities(deps: ActivityDependencies): Activities {
     recordApproval: (input) => recordApproval(deps, input),
     recordDecision: (input) => recordDecision(deps, input),
     closeRun: (input) => closeRun(deps, input),
+    forgetExpiredUndo: (input) => forgetExpiredUndo(deps, input),
     notify: (input) => notify(deps, input),
     lifeSteps: (input) => lifeSteps(deps, input),
     blockWrites: (input) => blockSide(deps, input),

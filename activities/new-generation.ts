@@ -49,7 +49,7 @@ export async function beginAgain(context: DatasetContext, next: NewGeneration): 
     for (const part of RECORDS) await client.query(`DELETE FROM caravan.${part} WHERE migration = $1 AND dataset = $2`, [ref.migration, name]);
     const generation = former.generation + 1;
     await client.query(
-      `UPDATE caravan.dataset SET generation = $3, epoch = epoch + 1, state = 'open', undone = NULL, undone_at = NULL, undo_purged_at = NULL, keyed = $4, source_key = $5, plan_hash = $6, mapping_digest = $7, engine_version = $8,
+      `UPDATE caravan.dataset SET generation = $3, epoch = epoch + 1, state = 'open', undone = NULL, undone_at = NULL, undo_purged_at = NULL, undo_erased = 0, keyed = $4, source_key = $5, plan_hash = $6, mapping_digest = $7, engine_version = $8,
          rows_estimate = $9, amendment = $10, base = $11, opened_at = clock_timestamp(), closed_at = NULL
        WHERE migration = $1 AND dataset = $2`,
       [ref.migration, name, generation, next.keyed, next.sourceKey, ref.planHash, next.mappingDigest, next.engineVersion, next.rowsEstimate, next.amendment, base]);

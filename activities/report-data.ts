@@ -1,7 +1,8 @@
 import type { PoolClient } from 'pg';
 import type { AuditTrail } from '../migration/audit-trail';
-import type { CheckOutcome, LifeStep, CompareResult, SkippedStep, StepDecision } from '../migration/protocol';
+import type { CheckOutcome, LifeStep, CompareResult, SkippedStep, StepDecision, UndoData } from '../migration/protocol';
 import type { PostgresSystem } from './connectors/postgres/system';
+import { readUndoData } from './forgetting/undo-data';
 import { readTrail } from './stores/audit-store';
 import { hasTable, readApprovals, readMigrations, type RecordedApproval } from './stores/control-store';
 import { readObjects } from './stores/schema-object-store';
@@ -22,7 +23,7 @@ export interface ControlEvidence { approvals: RecordedApproval[]; checks: Report
 /** Views, functions, triggers and the like that came with the tables (`made`), still wait for rows, or did not come (`left`, with the reason). */
 export interface ReportObject { source: string; kind: string; name: string; state: 'made' | 'waiting' | 'left'; datasets: string[]; reason: string | null }
 /** What one target's ledger knows. */
-export interface LedgerEvidence { datasets: ReportDataset[]; quarantine: ReportQuarantine[]; objects: ReportObject[] }
+export interface LedgerEvidence { datasets: ReportDataset[]; quarantine: ReportQuarantine[]; objects: ReportObject[]; undo: UndoData[] }
 
 const AUDIT_EVENTS_MAX = 500;
 
@@ -50,12 +51,13 @@ export async function readControlEvidence(control: PostgresSystem, migration: st
   });
 }
 
-/** Commits, timings, quarantine and schema objects of all datasets that this target holds for the migration; nothing where there is no ledger yet. */
+/** Commits, timings, quarantine, schema objects and undo data of all datasets that this target holds for the migration; nothing where there is no ledger yet. */
 export async function readLedgerEvidence(target: PostgresSystem, migration: string): Promise<LedgerEvidence> {
+  const undo = await readUndoData(target, migration);
   return target.use(async (client) => {
-    if (!(await hasTable(client, 'dataset'))) return { datasets: [], quarantine: [], objects: [] };
+    if (!(await hasTable(client, 'dataset'))) return { datasets: [], quarantine: [], objects: [], undo };
     const objects = (await readObjects(client, migration)).map(({ statements: _, ...object }): ReportObject => object);
-    return { datasets: await readDatasets(client, migration), quarantine: await readQuarantine(client, migration), objects };
+    return { datasets: await readDatasets(client, migration), quarantine: await readQuarantine(client, migration), objects, undo };
   });
 }
 

@@ -119,14 +119,30 @@ export function planConnections(plan: Plan): string[] {
 
 async function checkRun(deps: ActivityDependencies, ref: RunRef): Promise<RunContext> {
   const run = await loadControl(deps, ref);
-  const recorded = await readIdentities(run.control, ref.migration);
-  const used = new Set([...planConnections(run.plan), ref.control]);
+  await checkIdentities(deps, run, planConnections(run.plan));
+  return run;
+}
+
+/**
+ * The control store and the targets, by connection, for work on ledgers when the sources may be gone for good: lease and identities of these checked.
+ * @throws MigrationError as `loadRun`.
+ */
+export async function loadTargets(deps: ActivityDependencies, ref: RunRef): Promise<RunContext & { targets: Map<string, PostgresSystem> }> {
+  const run = await loadControl(deps, ref);
+  const names = [...new Set(Object.values(run.plan.datasets).map(({ target }) => target.connection))];
+  await checkIdentities(deps, run, names);
+  return { ...run, targets: new Map(names.map((name) => [name, asPostgres(deps.systems.open(name))])) };
+}
+
+/** @throws MigrationError `SYSTEM_CHANGED`. */
+async function checkIdentities(deps: ActivityDependencies, { ref, control }: RunContext, connections: readonly string[]): Promise<void> {
+  const recorded = await readIdentities(control, ref.migration);
+  const used = new Set([...connections, ref.control]);
   await Promise.all(Object.entries(recorded).filter(([connection]) => used.has(connection)).map(async ([connection, admitted]) => {
     const system = openIfKnown(deps, connection);
     if (!system || sameIdentity(admitted, await system.identity())) return;
     throw new MigrationError('SYSTEM_CHANGED', `connection ${connection} leads to another database than the one this migration was admitted with. Point it back, or use a new migration name for the other database.`, { connection });
   }));
-  return run;
 }
 
 /** A worker of one side does not have the other side's connections: whoever needs one it lacks is told when it is used. */

@@ -48,6 +48,7 @@ export async function readMigrationReport(deps: Reading, uiUrl: string | null, m
     datasets: ledgers.flatMap((ledger) => ledger.datasets),
     quarantine: ledgers.flatMap((ledger) => ledger.quarantine),
     objects: ledgers.flatMap((ledger) => ledger.objects),
+    undo: ledgers.flatMap((ledger) => ledger.undo),
   };
 }
 
@@ -112,6 +113,6 @@ async function progressOf(deps: Reading, row: MigrationRow, control: PostgresSys
 }
 
 /** `2026-01-02 03:04:05.123456+00` -> `2026-01-02T03:04:05.123Z`. */
-function isoText(text: string): string {
+export function isoText(text: string): string {
   return new Date(text.replace(' ', 'T').replace(/([+-]\d\d)$/, '$1:00')).toISOString();
 }

@@ -3,7 +3,7 @@
  * Change one only with `patched` and a replay test. Payloads hold references and counts: no rows, keys, cursors or secrets.
  */
 import type { Counts } from './accounting';
-import type { ConflictPolicy, DryRunStep, LifeActivities, LifeStep, LifeView, TakenBack } from './life';
+import type { ConflictPolicy, DryRunStep, LifeActivities, LifeStep, LifeView, Side, TakenBack } from './life';
 import type { PreparationActivities } from './preparation/activities';
 
 export type * from './life';
@@ -25,6 +25,7 @@ export const WORKFLOWS = {
   testMigration: 'testMigration',
   cutover: 'cutover',
   rollback: 'rollback',
+  retention: 'retention',
 } as const;
 
 export const UPDATES = { resolveStep: 'resolveStep', pause: 'pause', resume: 'resume', approve: 'approve', rollback: 'rollback' } as const;
@@ -92,6 +93,7 @@ export const ERROR_CODES = {
   ROLLBACK_REFUSED: { kind: 'config' },
   ROLLBACK_CONFLICT: { kind: 'data' },
   UNDO_MISSING: { kind: 'data' },
+  UNDO_NEEDED: { kind: 'config' },
   INTERNAL: { kind: 'internal' },
 } as const satisfies Record<string, { kind: ErrorKind }>;
 
@@ -325,6 +327,25 @@ export interface RunProgress {
  * The activities, by the names they are registered under. Each is one file in `activities/`.
  * All but admit, readmit, planWork, isServed, recordStatus, recordApproval, recordDecision, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
  */
+/** `undoUntil`: ISO instant from which the undo data of the run may go; null when it has none. Runs of before retention was kept answered nothing. */
+export interface ClosedRun { undoUntil: string | null }
+/** `until`: as in `ClosedRun`. `forgotten`: rows of undo data that went now. */
+export interface UndoExpiry { until: string | null; forgotten: number }
+export interface RetentionInput { migration: string }
+export interface RetentionResult { migration: string; forgotten: number }
+/** Rows of undo data that a target holds, or that went: before-images, rows that a rollback left as conflicts, writes of the new side that it listed. */
+export interface UndoData { dataset: string; images: number; conflicts: number; exports: number; purgedAt: string | null }
+
+/** `until`: as in `ClosedRun`. */
+export interface KeptUndo { datasets: UndoData[]; until: string | null }
+/** Whose data is to be forgotten: a key, part by part as the database writes it, or entries of the quarantine by number. Never sent through Temporal. `targetKey`: where it differs. */
+export interface SubjectRequest { migration: string; dataset: string; key: string[]; targetKey?: string[]; rows: string[]; by: string; reason?: string }
+/** What went, by kind. `boundaries`: splits that the key still delimits. `backups`: those that may hold the row. */
+export interface ForgottenSubject {
+  images: number; keys: number; conflicts: number; exports: number; differences: number; quarantined: number; boundaries: number;
+  backups: { side: Side; connection: string; takenAt: string; place: string; host: string }[];
+}
+
 export interface ControlActivities extends LifeActivities, PreparationActivities {
   admit(input: AdmitInput): Promise<RunView>;
   /** The view of the plan as it was amended, under the lease that the run holds. */
@@ -337,7 +358,9 @@ export interface ControlActivities extends LifeActivities, PreparationActivities
   /** `refused`: it does not count, and why. Runs of before roles existed answer nothing. */
   recordApproval(input: { ref: RunRef; approval: Approval }): Promise<ApprovalAnswer | undefined>;
   /** Ends the lease. `outcome` is durable when it returns. `skipped`: steps a person skipped, so `complete` does not mean that everything was done. */
-  closeRun(input: { ref: RunRef; outcome: RunStatus; skipped?: (string | SkippedStep)[] }): Promise<void>;
+  closeRun(input: { ref: RunRef; outcome: RunStatus; skipped?: (string | SkippedStep)[] }): Promise<ClosedRun | undefined>;
+  /** Removes undo data whose retention is over; answers when that will be otherwise. A repeat finds nothing. */
+  forgetExpiredUndo(input: { migration: string }): Promise<UndoExpiry>;
   /** Puts a person's decision about a blocked step into the audit. A repeat adds nothing. */
   recordDecision(input: { ref: RunRef; decision: StepDecision }): Promise<void>;
   notify(input: NotifyInput): Promise<void>;

@@ -6,7 +6,7 @@ import type { PlanAmendment } from '../migration/plan/amendment';
 import type { Plan, SchemaObjectsPlan } from '../migration/plan/schema';
 import type { PreparationRecords } from '../migration/preparation/records';
 import type { Reason } from '../migration/batch';
-import type { Approval, CheckOutcome, LifeStep, CompareResult, Problem, Progress, RollbackForecast, RollbackResult, RollbackStart, BlockedStep, Phase, RunStatus, SkippedStep, StepResolution } from '../migration/protocol';
+import type { Approval, CheckOutcome, LifeStep, CompareResult, ForgottenSubject, KeptUndo, Problem, Progress, RollbackForecast, RollbackResult, RollbackStart, BlockedStep, Phase, RunStatus, SkippedStep, StepResolution, SubjectRequest, UndoData } from '../migration/protocol';
 
 export type { PlanAmendment } from '../migration/plan/amendment';
 
@@ -122,6 +122,8 @@ export interface ReportData {
   steps: LifeStep[];
   /** What came with the tables, what still waits for the rows of its datasets, and what did not come, with the reason. */
   objects: { source: string; kind: string; name: string; state: 'made' | 'waiting' | 'left'; datasets: string[]; reason: string | null }[];
+  /** Undo data by dataset: what a rollback would need, and what one left or listed. */
+  undo: UndoData[];
   /** Rows per dataset and how long its copy took (first to last commit). */
   datasets: { dataset: string; generation: number; commits: number; splits: number; firstCommitAt: string | null; lastCommitAt: string | null }[];
 }
@@ -173,6 +175,12 @@ export interface Door {
   rollbackForecast(start: RollbackStart): Promise<RollbackForecast>;
   /** Rolls back in this process, without Temporal. The same call again goes on where it ended. `onStep`: told as each step begins. */
   rollbackOffline(start: RollbackStart, onStep: (step: string) => void): Promise<RollbackResult>;
+  /** @throws MigrationError `PLAN_NOT_FOUND`. */
+  keptUndo(migration: string): Promise<KeptUndo>;
+  /** Removes undo data before its retention is over. @throws MigrationError `UNDO_NEEDED`, `PLAN_INVALID`. */
+  forgetUndo(request: { migration: string; datasets?: readonly string[]; by: string; reason?: string }): Promise<UndoData[]>;
+  /** Removes what is kept of one row. @throws MigrationError `PLAN_INVALID`. */
+  forgetSubject(request: SubjectRequest): Promise<ForgottenSubject>;
   /** Connects at the first call, retrying for up to `waitMs` (default 15 s). @throws MigrationError `SYSTEM_UNREACHABLE`. */
   temporal(options?: { waitMs?: number }): Promise<TemporalDoor>;
   startWorker(request?: WorkerRequest): Promise<RunningWorker>;

@@ -12,6 +12,8 @@ import type { ActivityDependencies } from '../activities/dependencies';
 import { checkPlanLive, planGrants } from '../activities/plan-preflight';
 import { previewDataset } from '../activities/preview';
 import { readMigrationReport, readStatus } from '../activities/status-reading';
+import { forgetSubject } from '../activities/forgetting/forget-subject';
+import { forgetUndo, keptUndo } from '../activities/forgetting/forget-undo';
 import { forecastRollback } from '../activities/undoing/forecast-rollback';
 import { planHash } from '../activities/stores/plan-store';
 import { workflowLink } from '../activities/stores/lease';
@@ -144,6 +146,10 @@ class OpenDoor implements Door {
 
   rollbackForecast(start: Parameters<Door['rollbackForecast']>[0]) { return forecastRollback(this.deps, start); }
   rollbackOffline(...request: Parameters<Door['rollbackOffline']>) { return rollBackOffline(this.deps, ...request); }
+
+  keptUndo(migration: string) { return keptUndo(this.deps, migration); }
+  forgetUndo(request: Parameters<Door['forgetUndo']>[0]) { return forgetUndo(this.deps, request); }
+  forgetSubject(request: Parameters<Door['forgetSubject']>[0]) { return forgetSubject(this.deps, request); }
 
   async temporal(options: { waitMs?: number } = {}): Promise<TemporalDoor> {
     this.client ??= this.connectTemporal(options.waitMs);

@@ -7,3 +7,4 @@ export { datasetMigration } from './dataset-migration';
 export { cutover } from './cutover';
 export { validation } from './validation';
 export { rollback } from './rollback';
+export { retention } from './retention';

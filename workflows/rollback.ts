@@ -6,6 +6,7 @@ import { controlActivities, longControlActivities, rollbackActivities } from './
 import { approveUpdate } from './definitions';
 import { describeFailure, failure, isExpected } from './failures';
 import { registerHandlers } from './handlers';
+import { awaitRetention } from './retention';
 import { startReporting } from './reporting';
 import { finalProgress } from './run';
 import { RunControl } from './run-control';
@@ -77,7 +78,8 @@ async function carryOut(run: RunControl, begun: RollbackBegun): Promise<Rollback
     run.notices.push({ event: 'complete', message: `${begun.view.ref.migration} is rolled back (${begun.tier}).` });
     run.finish('rolled_back');
     await reporting.stop();
-    await controlActivities(run.queue, 'close').closeRun({ ref: begun.view.ref, outcome: 'rolled_back', skipped: run.skipped });
+    const closed = await controlActivities(run.queue, 'close').closeRun({ ref: begun.view.ref, outcome: 'rolled_back', skipped: run.skipped });
+    await awaitRetention(begun.view.ref.migration, closed);
     await condition(allHandlersFinished);
     return { migration: begun.view.ref.migration, status: 'rolled_back', tier: begun.tier, datasets, skipped: run.skippedSteps };
   } catch (error) {

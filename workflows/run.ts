@@ -2,6 +2,7 @@ import { ApplicationFailure, CancellationScope, allHandlersFinished, condition, 
 import type { AdmitInput, MigrationInput, Progress, RunStatus, RunView } from '../migration/protocol';
 import { controlActivities, lastLookActivities } from './activity-proxies';
 import { describeFailure, failure, isAmended, isExpected } from './failures';
+import { awaitRetention } from './retention';
 import { startReporting, type Reporting } from './reporting';
 import type { RunControl } from './run-control';
 
@@ -57,7 +58,8 @@ export async function conduct<R>(run: RunControl, work: () => Promise<R>, comple
     run.notices.push({ event: 'complete', message: completed(result) });
     run.finish('complete');
     await reporting.stop();
-    await controlActivities(run.queue, 'close').closeRun({ ref: run.view.ref, outcome: 'complete', skipped: run.skipped });
+    const closed = await controlActivities(run.queue, 'close').closeRun({ ref: run.view.ref, outcome: 'complete', skipped: run.skipped });
+    await awaitRetention(run.view.ref.migration, closed);
     await condition(allHandlersFinished);
   });
   return result;

@@ -47,6 +47,13 @@ DO $$ BEGIN
   END IF;
 END $$;
 
+-- undo_erased: rows whose undo data went at the request of a data subject. They are not missing, and a rollback leaves them alone.
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'caravan.dataset'::regclass AND attname = 'undo_erased') THEN
+    ALTER TABLE caravan.dataset ADD COLUMN undo_erased bigint NOT NULL DEFAULT 0;
+  END IF;
+END $$;
+
 CREATE TABLE IF NOT EXISTS caravan.split (
   migration text NOT NULL,
   dataset text NOT NULL,

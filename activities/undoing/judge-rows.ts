@@ -68,15 +68,15 @@ async function knownPass(client: ClientBase, held: DatasetFence, attempt: number
 /** In a table with rows of others, what is not on record cannot be told from theirs. @throws MigrationError `UNDO_MISSING`. */
 async function requireJournal(sides: DatasetSides, held: DatasetFence): Promise<void> {
   if (sides.ledger.base === 'empty') return;
-  const { rows: [row] } = await sides.ctx.target.use((client) => client.query<{ purged: boolean; begun: boolean; wrote: string; kept: string }>(
+  const { rows: [row] } = await sides.ctx.target.use((client) => client.query<{ purged: boolean; begun: boolean; wrote: string; kept: string; erased: string }>(
     `SELECT d.undo_purged_at IS NOT NULL AS purged, EXISTS (SELECT FROM caravan.undo_pass p WHERE p.migration = $1 AND p.dataset = $2 AND p.generation = d.generation) AS begun,
        ((SELECT coalesce(sum(written_rows), 0) FROM caravan.split s WHERE s.migration = $1 AND s.dataset = $2 AND s.generation = d.generation)
          + (SELECT coalesce(sum(written_rows), 0) FROM caravan.adjustment a WHERE a.migration = $1 AND a.dataset = $2 AND a.generation = d.generation))::text AS wrote,
-       ((SELECT count(*) FROM caravan.merged_key m WHERE m.migration = $1 AND m.dataset = $2 AND m.inserted) + (SELECT count(*) FROM caravan.before_image b WHERE b.migration = $1 AND b.dataset = $2))::text AS kept
+       ((SELECT count(*) FROM caravan.merged_key m WHERE m.migration = $1 AND m.dataset = $2 AND m.inserted) + (SELECT count(*) FROM caravan.before_image b WHERE b.migration = $1 AND b.dataset = $2))::text AS kept, d.undo_erased::text AS erased
      FROM caravan.dataset d WHERE d.migration = $1 AND d.dataset = $2`, [held.migration, held.dataset]));
-  const missing = Number(row?.wrote ?? 0) - Number(row?.kept ?? 0);
+  const missing = Number(row?.wrote ?? 0) - Number(row?.kept ?? 0) - Number(row?.erased ?? 0);
   if (!row?.purged && (row?.begun || missing <= 0)) return;
-  const why = row?.purged ? 'its undo data was removed when its retention was over' : `the ledger has undo data for ${row?.kept ?? 0} of the ${row?.wrote ?? 0} rows that it wrote`;
+  const why = row?.purged ? 'its undo data was removed (its retention was over, or somebody asked for it)' : `the ledger has undo data for ${row?.kept ?? 0} of the ${row?.wrote ?? 0} rows that it wrote`;
   throw new MigrationError('UNDO_MISSING', `dataset ${held.dataset}: its rows were written among rows of others, and ${why}, so they cannot be told from theirs. Nothing was changed. Put the table back to the verified backup (--set from_backup=true; what was written since is gone then), or leave this dataset migrated: a partial rollback takes back the others.`);
 }
 

@@ -204,7 +204,7 @@ const cutoverSchema = z.strictObject({
 const rollbackSchema = z.strictObject({
   changed_rows: z.enum(['keep_new', 'restore_old', 'stop']).default('stop').describe('A row that somebody else changed since the migration wrote it.'),
   require: z.enum(['immediate', 'partial', 'full']).optional().describe('Furthest rollback that must stay possible; a plan that makes it impossible (a lossy transform, say) is refused.'),
-  retention: duration.prefault('30d').describe('How long undo data is wanted after the migration is complete. For the report; nothing removes it by itself yet.'),
+  retention: duration.prefault('30d').describe('How long undo data is kept after the migration has ended. A worker removes it then; `caravan forget` does so before.'),
 }).describe('How the migration can be taken back.');
 
 export const planSchema = z

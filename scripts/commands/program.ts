@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { version } from '../../package.json';
 import { registerAmend } from './amend';
 import { registerCheck } from './check';
+import { registerForget } from './forget';
 import { registerInit } from './init';
 import { registerNotBuilt } from './not-built';
 import { registerOperate } from './operate';
@@ -37,7 +38,7 @@ Exit codes: 0 complete, 1 unexpected, 2 bad usage or invalid plan, 3 blocked, 4 
 5 a system cannot be reached, 130 interrupted.`);
   for (const register of [
     registerInit, registerCheck, registerPreview, registerRun, registerStart, registerWorker, registerStatus, registerWatch,
-    registerOperate, registerValidate, registerQuarantine, registerReport, registerAmend, registerRollback, registerNotBuilt, registerStackCommand,
+    registerOperate, registerValidate, registerQuarantine, registerReport, registerAmend, registerRollback, registerForget, registerNotBuilt, registerStackCommand,
   ]) register(program);
   withOwnExits(program);
   return program;

@@ -1,5 +1,5 @@
 import { noCounts, type Counts } from '../../migration/accounting';
-import type { CheckOutcome, CompareResult, DatasetProgress, Verdict } from '../../migration/protocol';
+import type { CheckOutcome, CompareResult, DatasetProgress, Verdict, UndoData } from '../../migration/protocol';
 import type { AuditTrail } from '../../migration/audit-trail';
 import type { ReportData } from '../../workers/door';
 import { phaseTimes, type PhaseTimes } from './phases';
@@ -39,6 +39,8 @@ export interface ReportView {
   events: { at: string; actor: string; event: string }[];
   /** Every audit entry with the hashes that chain it. */
   trail: AuditTrail;
+  /** Undo data by dataset, where there is or was any. */
+  undo: UndoData[];
   /** Carried objects by kind. */
   carried: { kind: string; count: number }[];
   /** What the target has not got: `waiting` names the datasets that were not finished. */
@@ -73,6 +75,7 @@ export function shapeReport(data: ReportData, generatedAt: Date): ReportView {
     skipped: data.skipped.map(({ step, by, reason }) => ({ step, by: by ?? null, reason: reason ?? null })),
     signOff: plan.sign_off, phases: phaseTimes(data.trail), plannedPhases: comparePhases(plan, data.preparation?.findings.forecast, phaseTimes(data.trail), generatedAt), steps: data.steps.map(shapeStep), carried: carriedKinds(data.objects), notCarried: shapeNotCarried(data),
     trail: data.trail,
+    undo: data.undo.filter(({ images, conflicts, exports, purgedAt }) => images + conflicts + exports > 0 || purgedAt !== null),
     events: data.audit.slice(-EVENTS_SHOWN).map(({ at, actor, event }) => ({ at, actor, event })),
   };
 }

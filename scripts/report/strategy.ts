@@ -167,7 +167,7 @@ function rollbackPlan({ plan, preparation }: Facts): Section {
       ['partial', 'first day', 'chosen datasets are taken back, others stay'],
       ['full', 'later', 'the reverse migration from the new system, with what was written there since'],
     ] },
-    text(`Must stay possible: ${plan.rollback.require ?? 'nothing stated'}. Rows that somebody else changed: ${plan.rollback.changed_rows.replaceAll('_', ' ')}. Undo data is wanted for ${formatDuration(plan.rollback.retention)}.`),
+    text(`Must stay possible: ${plan.rollback.require ?? 'nothing stated'}. Rows that somebody else changed: ${plan.rollback.changed_rows.replaceAll('_', ' ')}. Undo data is kept for ${formatDuration(plan.rollback.retention)} after the end, then removed.`),
     { kind: 'boxes', boxes: [box('Rollback rehearsed and compared row by row', rehearsed?.equal ? `${formatCount(rehearsed.rows)} rows in ${formatDuration(rehearsed.milliseconds)}` : null)] },
   ] };
 }

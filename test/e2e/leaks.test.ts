@@ -31,6 +31,10 @@ const ALLOWED: Record<string, { kind: 'row' | 'plan'; why: string }> = {
   'new.caravan.merged_key.target_key': { kind: 'row', why: 'which keys a merge has written' },
   'new.caravan.difference.source_key': { kind: 'row', why: 'names the row that a comparison found different, for repair' },
   'new.caravan.difference.target_key': { kind: 'row', why: 'names the row that a comparison found different, for repair' },
+  'new.caravan.rollback_conflict.key': { kind: 'row', why: 'names a row that a rollback left alone' },
+  'new.caravan.rollback_conflict.content': { kind: 'row', why: 'a row that a rollback left alone, for whoever decides about it' },
+  'new.caravan.exported_row.key': { kind: 'row', why: 'names a row that the new side wrote' },
+  'new.caravan.exported_row.content': { kind: 'row', why: 'what the new side wrote, for whoever brings it home' },
   'new.caravan.plan.body': { kind: 'plan', why: 'the plan that was admitted' },
 };
 
@@ -184,6 +188,9 @@ test('a migration in which everything goes wrong leaves no secret, no value of a
   expect([...new Set([...blocks.values()].map((step) => step.code))].sort()).toEqual(BLOCKED_BY);
   await afterwards();
   await invalidPlans();
+  await searchCommand('forget', 'leaky');
+  await searchCommand('rollback', 'leaky', '--immediate', '--changed-rows', 'keep_new', '--yes', '--json');
+  await searchCommand('forget', 'leaky', '--json');
   await searchTemporal('at the end');
   await searchStores();
   worker.child.kill('SIGTERM');
@@ -252,10 +259,10 @@ async function endOrBlock(handle: WorkflowHandle): Promise<'done' | 'refused' | 
   }
 }
 
-/** What a command says is searched whole; a refusal (exit 3) is an answer, too. */
+/** What a command says is searched whole; a refusal (exit 3) is an answer, too, and so is a rollback (4). */
 async function searchCommand(...args: string[]): Promise<void> {
   const { code, out, err } = await folder.caravan(...args);
-  expect({ args, code: [0, 3].includes(code ?? -1), err: code === 1 ? err : '' }).toEqual({ args, code: true, err: '' });
+  expect({ args, code: [0, 3, 4].includes(code ?? -1), err: code === 1 ? err : '' }).toEqual({ args, code: true, err: '' });
   expect(out + err).not.toBe('');
   search(`caravan ${args.join(' ')}`, out + err, null);
 }
@@ -308,6 +315,6 @@ function judge(): void {
   expect(shown).toEqual([]);
   // The marks did go through, and there were enough of them.
   const used = new Set(found.map(({ place }) => place));
-  expect(['quarantine.content', 'split.cursor_key', 'commit.to_key', 'before_image.image', 'difference.target_key', 'plan.body'].filter((column) => !used.has(`new.caravan.${column}`))).toEqual([]);
+  expect(['quarantine.content', 'split.cursor_key', 'commit.to_key', 'before_image.image', 'difference.target_key', 'rollback_conflict.content', 'plan.body'].filter((column) => !used.has(`new.caravan.${column}`))).toEqual([]);
   expect([marks.count('secret') >= 15, marks.count('row') >= 400, marks.count('plan') >= 12, new Set(searched).size >= 250]).toEqual([true, true, true, true]);
 }

@@ -85,4 +85,14 @@ export const LIFE_SABOTAGES: readonly Sabotage[] = [
     ],
     suite: 'test/conformance/postgres-sink.test.ts', test: 'a commit that is lost leaves no before-image',
   },
+  {
+    name: 'undo data goes before its retention is over',
+    edits: [{ file: 'activities/forgetting/forget-undo.ts', find: 'Date.parse(isoText(row.finished_at)) + plan.rollback.retention', replace: 'Date.parse(isoText(row.finished_at)) + plan.rollback.retention * 0' }],
+    suite: 'test/e2e/forgetting.test.ts', test: 'undo data stays while the migration runs',
+  },
+  {
+    name: 'an erased row stays in the quarantine',
+    edits: [{ file: 'activities/forgetting/forget-subject.ts', find: `SET columns = '{}', content = '{}', source_key = NULL,`, replace: `SET columns = columns, source_key = NULL,` }],
+    suite: 'test/e2e/forgetting.test.ts', test: 'of one person nothing is left',
+  },
 ];

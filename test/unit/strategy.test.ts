@@ -24,7 +24,7 @@ const data: ReportData = {
     startedAt: '2026-11-24T10:00:00.000Z', updatedAt: '2026-11-24T12:00:00.000Z', finishedAt: '2026-11-24T12:00:00.000Z', seenSeconds: 1,
     progress: { datasets: [], total: 100, counts: { read: 100, written: 100, unchanged: 0, quarantined: 0, filtered: 0 }, openQuarantine: 0, rowsPerSecond: 0, alerts: [], version: '1' },
   },
-  plan, decisions: [], skipped: [], quarantine: [], objects: [], datasets: [{ dataset: 'users', generation: 1, commits: 2, splits: 1, firstCommitAt: null, lastCommitAt: null }],
+  plan, decisions: [], skipped: [], quarantine: [], objects: [], undo: [], datasets: [{ dataset: 'users', generation: 1, commits: 2, splits: 1, firstCommitAt: null, lastCommitAt: null }],
   approvals: [{ gate: 'team_briefed', by: 'Ann', at: '2026-11-24T11:00:00.000Z', identity: 'claimed' }],
   checks: (['counts', 'sample', 'rows'] as const).map((stage) => ({ stage, at: '2026-11-24T11:30:00.000Z', outcome: { name: stage, kind: 'count', verdict: 'passed', detail: '', dataset: 'users' } })),
   audit: [], steps: [{ id: 1, attempt: 1, step: 'shop', state: 'done', epoch: 1, undo: { do: 'switch_application', application: 'shop', to: 'legacy' }, evidence: null, openedAt: '2026-11-24T11:40:00.000Z', closedAt: '2026-11-24T11:40:01.000Z' }],

@@ -14,7 +14,7 @@ const leaves = program.commands.flatMap((command) => (command.commands.length > 
 
 test('the public commands are there, in the order of a migration', () => {
   expect(program.commands.map((command) => command.name())).toEqual([
-    'init', 'check', 'preview', 'run', 'start', 'worker', 'status', 'watch', 'pause', 'resume', 'approve', 'validate', 'quarantine', 'report', 'amend', 'rollback', 'sync', 'stack',
+    'init', 'check', 'preview', 'run', 'start', 'worker', 'status', 'watch', 'pause', 'resume', 'approve', 'validate', 'quarantine', 'report', 'amend', 'rollback', 'forget', 'sync', 'stack',
   ]);
 });
 

@@ -40,6 +40,7 @@ const data: ReportData = {
   steps: [{ id: 1, attempt: 1, step: 'block writes on the source', state: 'done', epoch: 1, undo: { do: 'allow_writes', side: 'source' }, evidence: { what: evil }, openedAt: '2026-01-01T00:00:01.000Z', closedAt: '2026-01-01T00:00:02.500Z' }],
   preparation: { findings: {}, at: null, backups: [], rehearsals: [] },
   trail: { migration: 'shop', entries: [first, second, third], head: { seq: 3, hash: third.hash }, unchained: 0 },
+  undo: [{ dataset: 'orders', images: 0, conflicts: 2, exports: 5, purgedAt: null }, { dataset: 'users', images: 0, conflicts: 0, exports: 0, purgedAt: '2026-02-01T00:00:00.000Z' }],
   objects: [
     { source: 'legacy', kind: 'view', name: 'app.totals', state: 'made', datasets: [], reason: null },
     { source: 'legacy', kind: 'materialized_view', name: 'app.ranking', state: 'waiting', datasets: ['later'], reason: null },

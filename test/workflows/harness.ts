@@ -94,7 +94,7 @@ function succeeding(world: World): Activities {
     ...({} as RollbackActivities),
     ...preparing,
     admit: () => Promise.resolve(world.view), readmit: () => Promise.resolve(world.view),
-    recordStatus: () => Promise.resolve(), recordApproval: () => Promise.resolve({}), recordDecision: () => Promise.resolve(), closeRun: () => Promise.resolve(), notify: () => Promise.resolve(),
+    recordStatus: () => Promise.resolve(), recordApproval: () => Promise.resolve({}), recordDecision: () => Promise.resolve(), closeRun: () => Promise.resolve(undefined), forgetExpiredUndo: () => Promise.resolve({ until: null, forgotten: 0 }), notify: () => Promise.resolve(),
     async watchProgress({ seen, maxWaitMs }) {
       const until = Date.now() + Math.min(maxWaitMs, 3_000);
       while (String(world.version) === seen && Date.now() < until) await Context.current().sleep(50);

@@ -1,0 +1,50 @@
+import type { ClientBase } from 'pg';
+import type { UndoData } from '../../migration/protocol';
+import type { PostgresSystem } from '../connectors/postgres/system';
+import { hasTable } from '../stores/control-store';
+
+/** Tables of the ledger that hold undo data, by what they are called to people. A rollback makes the last two. */
+export const UNDO_TABLES = { images: 'before_image', conflicts: 'rollback_conflict', exports: 'exported_row' } as const;
+export type UndoTable = keyof typeof UNDO_TABLES;
+
+/** Those of the tables that this target has. */
+export async function undoTables(client: ClientBase): Promise<UndoTable[]> {
+  const there: UndoTable[] = [];
+  for (const name of Object.keys(UNDO_TABLES) as UndoTable[]) if (await hasTable(client, UNDO_TABLES[name])) there.push(name);
+  return there;
+}
+
+/** What one target holds of a migration, by dataset; datasets that were never opened are not among them. Counts only. */
+export async function readUndoData(target: PostgresSystem, migration: string): Promise<UndoData[]> {
+  return target.use(async (client) => {
+    if (!(await hasTable(client, 'dataset'))) return [];
+    const counts: Partial<Record<UndoTable, Map<string, number>>> = {};
+    for (const name of await undoTables(client)) counts[name] = await countByDataset(client, UNDO_TABLES[name], migration);
+    // By way of JSON: a ledger that no run of this version has seen yet lacks the column.
+    const { rows } = await client.query<{ dataset: string; purged: string | null }>(
+      `SELECT dataset, to_jsonb(d) ->> 'undo_purged_at' AS purged FROM caravan.dataset d WHERE migration = $1 ORDER BY dataset`, [migration]);
+    return rows.map(({ dataset, purged }): UndoData => ({
+      dataset, images: counts.images?.get(dataset) ?? 0, conflicts: counts.conflicts?.get(dataset) ?? 0, exports: counts.exports?.get(dataset) ?? 0,
+      purgedAt: purged === null ? null : new Date(purged).toISOString(),
+    }));
+  });
+}
+
+async function countByDataset(client: ClientBase, table: string, migration: string): Promise<Map<string, number>> {
+  const { rows } = await client.query<{ dataset: string; rows: string }>(`SELECT dataset, count(*) AS rows FROM caravan.${table} WHERE migration = $1 GROUP BY dataset`, [migration]);
+  return new Map(rows.map((row) => [row.dataset, Number(row.rows)]));
+}
+
+/** Rows of undo data in all. */
+export function undoRows(data: readonly UndoData[]): number {
+  return data.reduce((sum, { images, conflicts, exports }) => sum + images + conflicts + exports, 0);
+}
+
+/**
+ * Locks the dataset's row of the ledger in the caller's transaction: commits, closes and rollbacks begin with it, so that none is in the middle of its work.
+ * Nobody's fence is taken: what was at work goes on afterwards. False where the ledger does not know the dataset.
+ */
+export async function lockDataset(client: ClientBase, migration: string, dataset: string): Promise<boolean> {
+  const { rowCount } = await client.query('SELECT FROM caravan.dataset WHERE migration = $1 AND dataset = $2 FOR UPDATE', [migration, dataset]);
+  return rowCount === 1;
+}
