@@ -1,4 +1,4 @@
-import { ERROR_CODES, type ErrorCode, type ErrorKind } from './protocol';
+import { ERROR_CODES, type ErrorCode, type ErrorKind } from './error-codes';
 
 /**
  * The one error that crosses borders: between connectors and activities, activities and workflows, the command and people.

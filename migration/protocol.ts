@@ -3,9 +3,11 @@
  * Change one only with `patched` and a replay test. Payloads hold references and counts: no rows, keys, cursors or secrets.
  */
 import type { Counts } from './accounting';
+import type { ErrorCode, ErrorKind } from './error-codes';
 import type { ConflictPolicy, DryRunStep, LifeActivities, LifeStep, LifeView, Side, TakenBack } from './life';
 import type { PreparationActivities } from './preparation/activities';
 
+export * from './error-codes';
 export type * from './life';
 export type * from './preparation/activities';
 
@@ -43,61 +45,6 @@ export const SEARCH_ATTRIBUTES = {
 
 export type Phase = 'preparation' | 'test' | 'production' | 'cutover' | 'validation' | 'rollback';
 export type RunStatus = 'running' | 'paused' | 'blocked' | 'waiting_for_approval' | 'complete' | 'failed' | 'cancelled' | 'aborted' | 'rolling_back' | 'rolled_back';
-
-export type ErrorKind = 'transient' | 'config' | 'data' | 'fenced' | 'internal';
-
-/** Stable error codes. `docs/operating.md` has an entry for each. */
-export const ERROR_CODES = {
-  PLAN_INVALID: { kind: 'config' },
-  PLAN_NOT_FOUND: { kind: 'config' },
-  APPROACH_NOT_BUILT: { kind: 'config' },
-  CONNECTION_UNKNOWN: { kind: 'config' },
-  CONNECTION_REFUSED: { kind: 'config' },
-  SYSTEM_UNREACHABLE: { kind: 'transient' },
-  SYSTEM_BUSY: { kind: 'transient' },
-  SYSTEM_CHANGED: { kind: 'config' },
-  PRIVILEGE_MISSING: { kind: 'config' },
-  OBJECT_MISSING: { kind: 'config' },
-  MAPPING_INVALID: { kind: 'config' },
-  SCHEMA_CHANGED: { kind: 'config' },
-  SQL_INVALID: { kind: 'config' },
-  TARGET_NOT_EMPTY: { kind: 'config' },
-  TARGET_OWNED: { kind: 'config' },
-  LEASE_HELD: { kind: 'config' },
-  LEASE_LOST: { kind: 'fenced' },
-  FENCED: { kind: 'fenced' },
-  ENGINE_MISMATCH: { kind: 'config' },
-  PLAN_CHANGED: { kind: 'config' },
-  PLAN_AMENDED: { kind: 'fenced' },
-  ROW_REFUSED: { kind: 'data' },
-  ERROR_RATE_EXCEEDED: { kind: 'data' },
-  SPEED_TOO_LOW: { kind: 'data' },
-  KEY_NOT_UNIQUE: { kind: 'data' },
-  CHECK_FAILED: { kind: 'data' },
-  VALIDATION_FAILED: { kind: 'data' },
-  COPY_INCOMPLETE: { kind: 'internal' },
-  ACCOUNTING_BROKEN: { kind: 'internal' },
-  NO_PROGRESS: { kind: 'internal' },
-  QUEUE_UNSERVED: { kind: 'config' },
-  STAGING_FAILED: { kind: 'transient' },
-  NOTIFY_FAILED: { kind: 'transient' },
-  BACKUP_FAILED: { kind: 'data' },
-  REHEARSAL_FAILED: { kind: 'data' },
-  REHEARSAL_STALE: { kind: 'config' },
-  WRITES_NOT_BLOCKED: { kind: 'config' },
-  WRITES_REFUSED: { kind: 'config' },
-  SWITCH_FAILED: { kind: 'config' },
-  CUTOVER_UNDONE: { kind: 'data' },
-  MONITORING_FAILED: { kind: 'data' },
-  APPROVAL_REFUSED: { kind: 'config' },
-  ROLLBACK_REFUSED: { kind: 'config' },
-  ROLLBACK_CONFLICT: { kind: 'data' },
-  UNDO_MISSING: { kind: 'data' },
-  UNDO_NEEDED: { kind: 'config' },
-  INTERNAL: { kind: 'internal' },
-} as const satisfies Record<string, { kind: ErrorKind }>;
-
-export type ErrorCode = keyof typeof ERROR_CODES;
 
 /** Names one admitted run: what every activity needs to find the rest in the control store. */
 export interface RunRef {

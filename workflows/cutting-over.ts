@@ -76,6 +76,6 @@ async function openGates(run: RunControl): Promise<void> {
 }
 
 async function openFor(run: RunControl, { workflowId, gates }: GatesWanted): Promise<void> {
-  for (const gate of gates) await run.passGate(gate);
+  for (const gate of gates) await run.gates.pass(gate);
   await getExternalWorkflowHandle(workflowId).signal(gatesPassedSignal);
 }

@@ -48,7 +48,7 @@ async function cutoverSteps(run: RunControl, view: RunView): Promise<DryRunStep[
 
 function gateSteps(run: RunControl, view: RunView, stages: string[]): DryRunStep[] {
   const gates = view.life?.gates ?? view.gates.map((gate) => ({ gate, stage: 'production' }));
-  return gates.filter(({ stage }) => stages.includes(stage)).map(({ gate, stage }) => ({ step: `gate ${gate}`, would: `wait for this approval before ${stage === 'finish' ? 'the end' : `the ${stage}`}`, hinders: run.isApproved(gate) ? null : 'nobody has given it yet' }));
+  return gates.filter(({ stage }) => stages.includes(stage)).map(({ gate, stage }) => ({ step: `gate ${gate}`, would: `wait for this approval before ${stage === 'finish' ? 'the end' : `the ${stage}`}`, hinders: run.gates.isApproved(gate) ? null : 'nobody has given it yet' }));
 }
 
 function windowStep({ life }: RunView): DryRunStep[] {

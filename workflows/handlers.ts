@@ -60,7 +60,7 @@ function registerPause(run: RunControl): void {
 
 function registerApproval(run: RunControl): void {
   setHandler(approveUpdate, (approval) => {
-    run.approve(approval);
+    run.gates.approve(approval);
     return `approved: ${approval.gate}`;
   }, {
     description: 'Opens a gate of the plan: {"gate": "…", "by": "your name"}. Optional: "role" (needed where the plan names one), "reason", "evidence" (a link, say), "signature". A gate may be opened before it is reached.',
@@ -70,12 +70,12 @@ function registerApproval(run: RunControl): void {
 
 function judgeApproval(run: RunControl, approval: Approval | undefined): string | null {
   if (!run.isAdmitted) return 'The run is not admitted yet.';
-  const gates = run.gates();
+  const gates = run.gates.names();
   if (gates.length === 0) return 'The plan has no gates.';
   if (typeof approval !== 'object' || approval === null || !gates.includes(approval.gate)) return `Name a gate of the plan as "gate": ${gates.join(', ')}.`;
   if (typeof approval.by !== 'string' || approval.by.trim() === '') return 'Say who approves: "by".';
-  if (run.isApproved(approval.gate)) return `The gate "${approval.gate}" is approved already.`;
-  return judgeRole(run.gateView(approval.gate), approval);
+  if (run.gates.isApproved(approval.gate)) return `The gate "${approval.gate}" is approved already.`;
+  return judgeRole(run.gates.viewOf(approval.gate), approval);
 }
 
 /** What can be told at once; whether a signature fits is judged by the activity that records the approval. */

@@ -77,9 +77,9 @@ async function runPhases(run: RunControl, { activityQueue }: MigrationInput): Pr
   if (life?.cutover && (await recoverCutover(run, input)).complete) return finishLife(run, noValidation());
   // Ids of phases begin with a digit, names of datasets never do: they cannot meet.
   const prepared = await phase<RunInput, PreparationResult>(run, 'preparation', WORKFLOWS.preparation, `${root}/1-preparation`, input, 'inventory, schema, checks before');
-  for (const gate of gatesAt(run, 'test')) await run.passGate(gate);
+  for (const gate of gatesAt(run, 'test')) await run.gates.pass(gate);
   if (life?.rehearsal) await requireRehearsal(run, input, 'gates');
-  for (const gate of view.gates) await run.passGate(gate);
+  for (const gate of view.gates) await run.gates.pass(gate);
   await awaitWindow(run);
   if (life?.rehearsal) await requireRehearsal(run, input, 'production');
   run.enter('production');
@@ -99,7 +99,7 @@ async function moveAndValidate(run: RunControl, input: RunInput): Promise<Valida
 /** `phased`: the rows move before, the cutover brings what changed since. `big_bang`: they move inside it, while both sides refuse writes. */
 async function cutOverRows(run: RunControl, input: RunInput): Promise<ValidationResult> {
   const inside = run.view.approach === 'big_bang';
-  if (inside) for (const { gate } of run.view.groups) if (gate !== null) await run.passGate(gate);
+  if (inside) for (const { gate } of run.view.groups) if (gate !== null) await run.gates.pass(gate);
   const before = inside ? { leaveOut: [], notRestored: [] } : await moveAllGroups(run, input);
   const { notRestored, validation } = await cutOver(run, { ...input, leaveOut: before.leaveOut }, inside ? groupsOf(run.view) : undefined);
   await keepRestored(run, input, notRestored);
@@ -108,7 +108,7 @@ async function cutOverRows(run: RunControl, input: RunInput): Promise<Validation
 
 function moveAllGroups(run: RunControl, input: RunInput): Promise<MovedGroups> {
   return moveGroups(input, groupsOf(run.view), (workflowId, production, summary) => phase<ProductionInput, ProductionResult>(run, 'production', WORKFLOWS.productionMigration, workflowId, production, summary), async ({ gate }) => {
-    if (gate !== null) await run.passGate(gate);
+    if (gate !== null) await run.gates.pass(gate);
   });
 }
 
@@ -121,8 +121,8 @@ async function keepRestored(run: RunControl, { activityQueue }: RunInput, notRes
 
 /** The gates at the end. Without a cutover, those before the switch stand here as well: there is nothing to switch. */
 async function finishLife(run: RunControl, result: ValidationResult): Promise<ValidationResult> {
-  if (!run.view.life?.cutover) for (const gate of gatesAt(run, 'switch')) await run.passGate(gate);
-  for (const gate of gatesAt(run, 'finish')) await run.passGate(gate);
+  if (!run.view.life?.cutover) for (const gate of gatesAt(run, 'switch')) await run.gates.pass(gate);
+  for (const gate of gatesAt(run, 'finish')) await run.gates.pass(gate);
   return result;
 }
 

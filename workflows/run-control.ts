@@ -1,23 +1,25 @@
-import { CancellationScope, condition, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import { undoneBy } from '../migration/cutover-steps';
 import { dashboardMarkdown } from '../migration/dashboard';
 import type {
-  AlertState, Approval, BlockedStep, DryRunStep, GatesWanted, LifeStep, GateView, NotifyInput, PauseRequest, PausingAfter, Phase, Progress, RunProgress, RunStatus, RunView, SkippedStep, StepDecision, StepResolution,
+  AlertState, BlockedStep, DryRunStep, GatesWanted, LifeStep, NotifyInput, PauseRequest, PausingAfter, Phase, Progress, RunProgress, RunStatus, RunView, SkippedStep, StepDecision, StepResolution,
   StepResolved, TakenBack,
 } from '../migration/protocol';
-import { controlActivities, controlQueue } from './activity-proxies';
+import { controlQueue } from './activity-proxies';
 import { Steps } from './blocked-step';
+import { Gates } from './gates';
 
 const LIFE_STEPS_SHOWN = 40;
 
 export type Notice = Pick<NotifyInput, 'event' | 'message'>;
 
 /**
- * State of one run at its root: what is blocked, paused, approved, and how far it is. Handlers record here and return;
+ * State of one run at its root: what is blocked and paused, and how far it is; its gates are in `gates`. Handlers record here and return;
  * the loops of reporting.ts carry it outward. One instance per root workflow.
  */
 export class RunControl {
   readonly steps: Steps;
+  readonly gates: Gates;
   /** All work of the run: cancelling it stops everything but the reporting. */
   readonly scope = new CancellationScope();
   readonly queue: string;
@@ -49,12 +51,10 @@ export class RunControl {
   private admittedView: RunView | null = null;
   private phaseNow: Phase | null = null;
   private progressNow: Progress | null = null;
-  private waitingGate: string | null = null;
   private noteNow: string | null = null;
   private lifeSteps: LifeStep[] | null = null;
   private dryRun: DryRunStep[] | null = null;
   private readonly blockedSteps = new Map<string, BlockedStep>();
-  private readonly approvals = new Map<string, Approval>();
   /** By workflow and what it waits for. */
   private readonly pausing = new Map<string, PausingAfter>();
   private readonly pausedBy = new Set<'person' | 'alert'>();
@@ -67,6 +67,10 @@ export class RunControl {
       blocked: (step) => Promise.resolve(this.stepBlocked(step)),
       resolved: (step) => Promise.resolve(this.stepResolved(step)),
       pausing: (work) => Promise.resolve(this.pausingAfter(work)),
+    });
+    this.gates = new Gates({
+      queue: this.queue, steps: this.steps, view: () => this.admittedView,
+      note: (text) => this.note(text), announce: (message) => this.notices.push({ event: 'waiting_for_approval', message }), changed: () => this.changed(),
     });
   }
 
@@ -98,7 +102,7 @@ export class RunControl {
   get status(): RunStatus {
     if (this.outcome) return this.outcome;
     if (this.blockedSteps.size > 0) return 'blocked';
-    if (this.waitingGate !== null) return 'waiting_for_approval';
+    if (this.gates.waiting !== null) return 'waiting_for_approval';
     if (this.pausedBy.size > 0) return 'paused';
     return this.phaseNow === 'rollback' ? 'rolling_back' : 'running';
   }
@@ -114,7 +118,7 @@ export class RunControl {
   }
 
   get detail(): string | undefined {
-    if (this.waitingGate !== null) return `gate ${this.waitingGate}`;
+    if (this.gates.waiting !== null) return `gate ${this.gates.waiting.gate}`;
     if (this.status === 'paused' && this.pausing.size > 0) return `pausing after ${this.pausingNames.join(', ')}`;
     return this.notRestored.length > 0 ? this.notRestoredText : undefined;
   }
@@ -144,9 +148,10 @@ export class RunControl {
   }
 
   snapshot(): RunProgress {
+    const { waiting } = this.gates;
     return {
       migration: this.admittedView?.ref.migration ?? '', phase: this.phaseNow, status: this.status, progress: this.progressNow,
-      blocked: this.blocked, waitingFor: this.waitingGate === null ? [] : [this.waitingGate], waitingRole: this.waitingGate === null ? undefined : this.gateView(this.waitingGate)?.role, note: this.noteNow,
+      blocked: this.blocked, waitingFor: waiting === null ? [] : [waiting.gate], waitingRole: waiting?.role, note: this.noteNow,
       pausingAfter: this.pausedBy.size > 0 ? this.pausingNames : [],
       ...(this.dryRun ? { dryRun: this.dryRun } : {}),
       ...(this.lifeSteps ? { steps: this.lifeSteps, undoneBy: this.undoneBy } : {}),
@@ -186,7 +191,7 @@ export class RunControl {
   phasesStopped(): void {
     this.blockedSteps.clear();
     this.pausing.clear();
-    this.waitingGate = null;
+    this.gates.stopWaiting();
     this.changed();
   }
 
@@ -199,7 +204,7 @@ export class RunControl {
     this.outcome = outcome;
     this.blockedSteps.clear();
     this.pausing.clear();
-    this.waitingGate = null;
+    this.gates.stopWaiting();
     this.changed();
   }
 
@@ -207,7 +212,7 @@ export class RunControl {
   stop(): void {
     this.stopping = true;
     this.blockedSteps.clear();
-    this.waitingGate = null;
+    this.gates.stopWaiting();
     this.changed();
   }
 
@@ -272,51 +277,6 @@ export class RunControl {
     if (by === 'person') this.noteNow = null;
     this.steps.setPaused(this.pausedBy.size > 0);
     this.changed();
-  }
-
-  /** Every gate of the plan, in the order they are met. */
-  gates(): string[] {
-    if (!this.admittedView) return [];
-    return [...new Set([...(this.admittedView.life?.gates ?? []).map(({ gate }) => gate), ...this.admittedView.gates, ...this.admittedView.groups.flatMap((group) => (group.gate === null ? [] : [group.gate]))])];
-  }
-
-  isApproved(gate: string): boolean {
-    return this.approvals.has(gate) || (this.admittedView?.approved ?? []).includes(gate);
-  }
-
-  approve(approval: Approval): void {
-    this.approvals.set(approval.gate, approval);
-    this.changed();
-  }
-
-  /** Waits until a person approved `gate`, in this run or an earlier one; the approval is durable when it returns. */
-  async passGate(gate: string): Promise<void> {
-    for (;;) {
-      if (!this.isApproved(gate)) await this.awaitApproval(gate);
-      const approval = this.approvals.get(gate);
-      if (!approval) return;
-      const recorded = await this.steps.run(`approval:${gate}`, () => controlActivities(this.queue, `approval ${gate}`).recordApproval({ ref: this.view.ref, approval }));
-      const refused = recorded.state === 'done' ? recorded.value?.refused : undefined;
-      if (refused === undefined) return;
-      // Stays until the gate is open: whoever looks must see why it still waits.
-      this.approvals.delete(gate);
-      this.note(`The approval of ${gate} by ${approval.by} does not count (APPROVAL_REFUSED): ${refused}.`);
-    }
-  }
-
-  private async awaitApproval(gate: string): Promise<void> {
-    const role = this.gateView(gate)?.role;
-    this.waitingGate = gate;
-    this.notices.push({ event: 'waiting_for_approval', message: `Waiting for the approval "${gate}"${role === undefined ? '' : ` of the role ${role}`}.` });
-    this.changed();
-    await condition(() => this.isApproved(gate));
-    this.waitingGate = null;
-    this.changed();
-  }
-
-  /** What the plan asks of an approval; undefined for a gate without more than its name. */
-  gateView(gate: string): GateView | undefined {
-    return this.admittedView?.life?.gates.find((one) => one.gate === gate);
   }
 
   takeProgress(progress: Progress): void {

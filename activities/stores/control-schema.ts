@@ -1,16 +1,11 @@
+import { OWN_SCHEMA } from '../connectors/postgres/own-schema';
+
 /**
  * The control store: what a migration as a whole knows, in one PostgreSQL database per plan.
  * Everything a run needs to carry on can be rebuilt from here and from the ledgers. Statements are idempotent; run them in one transaction.
  */
 export const CONTROL_SCHEMA = `
--- IF NOT EXISTS would ask for the right to create schemas also where the schema is there.
-DO $$ BEGIN
-  IF pg_catalog.to_regnamespace('caravan') IS NULL THEN
-    CREATE SCHEMA caravan;
-    REVOKE ALL ON SCHEMA caravan FROM PUBLIC;
-  END IF;
-END $$;
-
+${OWN_SCHEMA}
 CREATE TABLE IF NOT EXISTS caravan.migration (
   name text PRIMARY KEY,
   workflow_id text NOT NULL,

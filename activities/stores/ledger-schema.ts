@@ -1,16 +1,11 @@
+import { OWN_SCHEMA } from '../connectors/postgres/own-schema';
+
 /**
  * The ledger: progress and evidence of each dataset, in the target, in the same transactions as the rows.
  * Column names outlive a deploy. Statements are idempotent; run them in one transaction.
  */
 export const LEDGER_SCHEMA = `
--- IF NOT EXISTS would ask for the right to create schemas also where the schema is there.
-DO $$ BEGIN
-  IF pg_catalog.to_regnamespace('caravan') IS NULL THEN
-    CREATE SCHEMA caravan;
-    REVOKE ALL ON SCHEMA caravan FROM PUBLIC;
-  END IF;
-END $$;
-
+${OWN_SCHEMA}
 CREATE TABLE IF NOT EXISTS caravan.dataset (
   migration text NOT NULL,
   dataset text NOT NULL,

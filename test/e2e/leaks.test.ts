@@ -102,7 +102,7 @@ afterAll(async () => {
   await client?.connection.close();
   await temporal?.server?.stop();
   pager?.close();
-  const roles = [legacy, target].map((database) => () => sql(new URL('/postgres', database.url).href, `DROP ROLE IF EXISTS "${database.name}_role"`));
+  const roles = [legacy, target].map((database) => () => sql(new URL('/postgres', database.url).href, `DROP ROLE IF EXISTS "${database.name}_role", "${database.name}_admin"`));
   await Promise.all([legacy?.drop(), target?.drop()]);
   await Promise.all(roles.map((drop) => drop()));
   folder?.remove();
@@ -111,9 +111,9 @@ afterAll(async () => {
 
 /** Real roles whose passwords are marks. */
 async function plantRoles(): Promise<void> {
-  const passwords = { legacy: secret('password in an address'), new: secret('password in a file') };
+  const passwords = { legacy: secret('password in an address'), new: secret('password in a file'), admin: secret('password of admin_url') };
   await sql(legacy.url, `CREATE ROLE "${legacy.name}_role" LOGIN SUPERUSER PASSWORD '${passwords.legacy}'`);
-  await sql(target.url, `CREATE ROLE "${target.name}_role" LOGIN SUPERUSER PASSWORD '${passwords.new}'`);
+  await sql(target.url, `CREATE ROLE "${target.name}_role" LOGIN SUPERUSER PASSWORD '${passwords.new}'; CREATE ROLE "${target.name}_admin" LOGIN SUPERUSER PASSWORD '${passwords.admin}'`);
   const source = new URL(legacy.url);
   source.username = `${legacy.name}_role`;
   source.password = passwords.legacy;
@@ -123,7 +123,8 @@ async function plantRoles(): Promise<void> {
   there.password = '';
   writeFileSync(path.join(folder.dir, 'password.txt'), `${passwords.new}\n`);
   const admin = new URL(target.url);
-  admin.password = secret('password of admin_url');
+  admin.username = `${target.name}_admin`;
+  admin.password = passwords.admin;
   folder.write('caravan.connections.yaml', `
 legacy_db: { url: "${source.href}" }
 new_db: { url: "${there.href}", admin_url: "${admin.href}", password: { file: password.txt } }
@@ -189,7 +190,7 @@ test('a migration in which everything goes wrong leaves no secret, no value of a
   await afterwards();
   await invalidPlans();
   await searchCommand('forget', 'leaky');
-  await searchCommand('rollback', 'leaky', '--immediate', '--changed-rows', 'keep_new', '--yes', '--json');
+  await searchCommand('rollback', 'leaky', '--partial', '--dataset', 'filtered', '--dataset', 'merged', '--changed-rows', 'keep_new', '--yes', '--json');
   await searchCommand('forget', 'leaky', '--json');
   await searchTemporal('at the end');
   await searchStores();

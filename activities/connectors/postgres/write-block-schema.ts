@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import { MigrationError } from '../../../migration/errors';
 import { readRows } from './catalog';
+import { OWN_SCHEMA } from './own-schema';
 import { displayName, quoteLiteral, type TableName } from './sql';
 
 /** What the refusal of a write carries as its constraint: tells it from every other reason to refuse. */
@@ -14,13 +15,7 @@ export const WORKER_SETTING = 'caravan.worker';
  * tables are blocked. Statements are idempotent; run them in one transaction, under the lock of schema `caravan`.
  */
 export const WRITE_BLOCK_SCHEMA = `
-DO $$ BEGIN
-  IF pg_catalog.to_regnamespace('caravan') IS NULL THEN
-    CREATE SCHEMA caravan;
-    REVOKE ALL ON SCHEMA caravan FROM PUBLIC;
-  END IF;
-END $$;
-CREATE TABLE IF NOT EXISTS caravan.write_block (
+${OWN_SCHEMA}CREATE TABLE IF NOT EXISTS caravan.write_block (
   migration text PRIMARY KEY,
   epoch bigint NOT NULL,
   blocked boolean NOT NULL,
