@@ -78,7 +78,7 @@ export const PLAN_SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'the ledger wants more rights than check --grants prints',
-    edits: [{ file: 'activities/stores/ledger-schema.ts', find: `IF pg_catalog.to_regnamespace('caravan') IS NULL THEN\n    CREATE SCHEMA caravan;`, replace: 'IF true THEN\n    CREATE SCHEMA IF NOT EXISTS caravan;' }],
+    edits: [{ file: 'activities/connectors/postgres/own-schema.ts', find: `IF pg_catalog.to_regnamespace('caravan') IS NULL THEN\n    CREATE SCHEMA caravan;`, replace: 'IF true THEN\n    CREATE SCHEMA IF NOT EXISTS caravan;' }],
     suite: 'test/e2e/least-privilege.test.ts', test: '',
   },
   {
