@@ -66,6 +66,28 @@ describe('a worker that is killed at every mark', () => {
     for (const table of ['people', 'visits'] as const) expect(await run.rows('new', table)).toEqual(await run.rows('legacy', table));
   });
 
+  test('what other workflows do for the cutover, a gate and the monitoring window are marks as well', async () => {
+    await begin({
+      plan: { gates: [{ gate: 'go', before: 'switch' }], probes: { home: { source: 'SELECT count(*) FROM people', target: 'SELECT count(*) FROM people' } } },
+      cutover: { monitor: { for: '1s', every: '200ms', slower_by: '10000%' } },
+    });
+    await run.write('legacy');
+    for (const mark of [CUTOVER_STEPS.move, CUTOVER_STEPS.sync, CUTOVER_STEPS.validate]) await killAt(mark);
+    await run.untilState(({ status }) => status === 'waiting_for_approval');
+    worker.child.kill('SIGKILL');
+    await worker.end;
+    expect(await run.writers()).toEqual([]);
+    worker = folder.start('worker');
+    await run.handle.executeUpdate('approve', { args: [{ gate: 'go', by: 'ann' }] });
+    for (const mark of [CUTOVER_STEPS.gates, CUTOVER_STEPS.monitor]) await killAt(mark);
+    expect(await run.result()).toMatchObject({ status: 'complete' });
+    await run.stop();
+    expect(killed).toEqual([CUTOVER_STEPS.move, CUTOVER_STEPS.sync, CUTOVER_STEPS.validate, CUTOVER_STEPS.gates, CUTOVER_STEPS.monitor]);
+    expect(await run.writers()).toEqual(['new']);
+    expect(run.upstream).toBe('new');
+    for (const table of ['people', 'visits'] as const) expect(await run.rows('new', table)).toEqual(await run.rows('legacy', table));
+  });
+
   test('on the way back: the old side is the one writer, and what was written on the new side is listed', async () => {
     await begin({ plan: { probes: { home: { target: 'SELECT FROM not_there' } } }, cutover: { monitor: { for: '1s', every: '100ms', failures: 1 } } });
     await run.untilState(({ blocked }) => blocked.some(({ code }) => code === 'MONITORING_FAILED'));
