@@ -44,7 +44,7 @@ function flat({ samples }: Peaks): { middle: number; end: number } {
   return { middle: part(0.25, 0.5), end: part(0.75, 1) };
 }
 
-jest.setTimeout(1_800_000);
+jest.setTimeout(3_600_000);
 
 describe('scale of the orchestration', () => {
   let legacy: TestDatabase;
