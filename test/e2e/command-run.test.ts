@@ -12,7 +12,7 @@ CREATE TABLE payments (id bigint PRIMARY KEY, person_id bigint REFERENCES people
 /** A digest of every row of both tables, made by the server. */
 async function digest(database: TestDatabase): Promise<unknown> {
   return query(database, `SELECT 'people' AS t, count(*), md5(string_agg(p::text, E'\\n' ORDER BY id)) FROM people p
-    UNION ALL SELECT 'payments', count(*), md5(string_agg(p::text, E'\\n' ORDER BY id)) FROM payments p`);
+    UNION ALL SELECT 'payments', count(*), md5(string_agg(p::text, E'\\n' ORDER BY id)) FROM payments p ORDER BY t`);
 }
 
 const PLAN = (migration: string, extra = '') => `

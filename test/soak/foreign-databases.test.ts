@@ -57,8 +57,10 @@ async function command(...args: string[]): Promise<string> {
 /** Each difference that nothing declares, and each declaration that nothing shows or that was not told beforehand. */
 function unexplained(found: readonly Difference[], { declared }: ForeignDatabase, told: string): string[] {
   const surprises = found.filter(({ name }) => !declared.some(({ fact }) => fact.test(name))).map(({ name, source, target: there }) => `${name}: source ${source ?? 'none'}; target ${there ?? 'none'}`);
-  const untold = declared.filter(({ told: words }) => !words.test(told)).map(({ fact }) => `not told beforehand: ${fact.source}`);
-  const idle = declared.filter(({ fact }) => !found.some(({ name }) => fact.test(name))).map(({ fact }) => `declared in vain: ${fact.source}`);
+  const shown = ({ fact }: { fact: RegExp }): boolean => found.some(({ name }) => fact.test(name));
+  const due = declared.filter((one) => !one.sometimes || shown(one));
+  const untold = due.filter(({ told: words }) => !words.test(told)).map(({ fact }) => `not told beforehand: ${fact.source}`);
+  const idle = due.filter((one) => !shown(one)).map(({ fact }) => `declared in vain: ${fact.source}`);
   return [...surprises, ...untold, ...idle];
 }
 
