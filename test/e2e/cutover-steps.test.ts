@@ -45,6 +45,7 @@ describe('the steps of a cutover and their undo', () => {
 
   test('the old side is not opened while the new one takes writes', async () => {
     const { attempt } = await open();
+    await run.call(run.activities.blockWrites, { ref, attempt, step: 'block target', side: 'target' });
     await run.call(run.activities.blockWrites, { ref, attempt, step: 'block source', side: 'source' });
     await run.target.query(`SET caravan.worker = 'on'; ALTER TABLE people DISABLE TRIGGER ALL; RESET caravan.worker`);
     await expect(undoAll()).rejects.toMatchObject({ code: 'WRITES_NOT_BLOCKED' });
