@@ -1,3 +1,4 @@
+import { firstNames } from '../migration/name-list';
 import type { PlanEdits } from '../migration/plan/edits';
 import { settledCutover } from '../migration/rollback-steps';
 import type { PostgresSystem } from './connectors/postgres/system';
@@ -18,17 +19,13 @@ export async function refusalsAfterCutover(control: PostgresSystem, migration: s
   const gone = removed.filter((name) => !back.has(name));
   return [
     ...(inUse.length > 0 ? [inUseWords(migration, inUse)] : []),
-    ...(added.length > 0 ? [`the cutover of ${migration} is complete, so ${listed(added)} would not be moved any more. Move new datasets with a plan of their own, under another name of the migration`] : []),
-    ...(gone.length > 0 ? [`the cutover of ${migration} is complete: without ${listed(gone)} in the plan, a rollback would leave it on the new side, and its old tables blocked. Leave it in the plan, or take it back first`] : []),
+    ...(added.length > 0 ? [`the cutover of ${migration} is complete, so ${firstNames(added, NAMED_MAX)} would not be moved any more. Move new datasets with a plan of their own, under another name of the migration`] : []),
+    ...(gone.length > 0 ? [`the cutover of ${migration} is complete: without ${firstNames(gone, NAMED_MAX)} in the plan, a rollback would leave it on the new side, and its old tables blocked. Leave it in the plan, or take it back first`] : []),
   ];
 }
 
 function inUseWords(migration: string, datasets: readonly string[]): string {
   const named = datasets.slice(0, NAMED_MAX).map((name) => ` --dataset ${name}`).join('');
-  return `the cutover of ${migration} is complete, and applications write to ${listed(datasets)} on the new side: nothing is copied there again, for that would take away what they wrote. `
+  return `the cutover of ${migration} is complete, and applications write to ${firstNames(datasets, NAMED_MAX)} on the new side: nothing is copied there again, for that would take away what they wrote. `
     + `Change the rows on the new side itself. Or take these datasets back first (npx caravan rollback ${migration} --partial${named}, or --immediate for everything), then amend, and run the plan again`;
-}
-
-function listed(names: readonly string[]): string {
-  return `${names.slice(0, NAMED_MAX).join(', ')}${names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : ''}`;
 }

@@ -1,3 +1,4 @@
+import { firstNames } from '../migration/name-list';
 import type { Plan, SchemaObjectsPlan } from '../migration/plan/schema';
 import type { Problem, RunRef } from '../migration/protocol';
 import { planObjects, type Choice, type MovedTable, type NotCarried } from './connectors/postgres/carried-objects';
@@ -48,8 +49,7 @@ export function leftProblems(left: readonly NotCarried[], source: string, namesM
   }
   return [...groups.values()].map((items): Problem => {
     const [{ what, reason } = { what: '', reason: '' }] = items;
-    const more = items.length > namesMax ? ` and ${items.length - namesMax} more` : '';
-    const names = `${items.slice(0, namesMax).map(({ name }) => name).join(', ')}${more}`;
+    const names = firstNames(items.map(({ name }) => name), namesMax);
     return { severity: 'warning', place: 'schema_objects', message: `not carried from ${source}: ${what}${items.length > 1 ? ` (${items.length})` : ''} ${names}: ${reason}` };
   });
 }

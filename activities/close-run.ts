@@ -2,7 +2,7 @@ import { isMigrationError } from '../migration/errors';
 import type { ClosedRun, RunRef, RunStatus, SkippedStep } from '../migration/protocol';
 import type { ActivityDependencies } from './dependencies';
 import { asPostgres } from './connectors/postgres/system';
-import { keptUndo } from './forgetting/forget-undo';
+import { undoUntil } from './forgetting/forget-undo';
 import { audit, updateUnderLease } from './stores/control-store';
 
 /**
@@ -37,7 +37,7 @@ export async function closeRun(deps: ActivityDependencies, input: { ref: RunRef;
 /** The run has ended, whether or not its target can be asked now: then the undo data is looked at when its retention would be over. */
 async function keptUntil(deps: ActivityDependencies, migration: string): Promise<string | null> {
   try {
-    return (await keptUndo(deps, migration)).until;
+    return await undoUntil(deps, migration);
   } catch (error) {
     if (isMigrationError(error)) return new Date().toISOString();
     throw error;

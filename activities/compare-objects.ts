@@ -1,3 +1,4 @@
+import { firstNames } from '../migration/name-list';
 import type { CheckOutcome } from '../migration/protocol';
 import { qualified } from './connectors/postgres/sql';
 import { sequencesBehind } from './connectors/postgres/sequences';
@@ -6,7 +7,6 @@ import { readDropped, standingOf, type StoredObject } from './reconciliation/dro
 import { hasTable } from './stores/control-store';
 
 const KINDS = ['index', 'unique', 'foreign_key', 'check', 'trigger'] as const;
-const NAMED_MAX = 5;
 
 /**
  * Whether a target has everything again that the copy took away, whole and valid, and no sequence stands behind the rows of its column.
@@ -29,8 +29,8 @@ async function rebuiltObjects(target: PostgresSystem, migration: string): Promis
     return objects.length;
   });
   const outcome = { name: `indexes and constraints on ${target.config.name}`, kind: 'objects' as const, side: 'target' as const };
-  if (lost.length > 0) return { ...outcome, verdict: 'failed', detail: `${lost.length} of ${all} that the copy took away are missing or not valid: ${listed(lost)}` };
-  if (owed.length > 0) return { ...outcome, verdict: 'warned', detail: `${owed.length} of ${all} are not built again yet: ${listed(owed)}` };
+  if (lost.length > 0) return { ...outcome, verdict: 'failed', detail: `${lost.length} of ${all} that the copy took away are missing or not valid: ${firstNames(lost)}` };
+  if (owed.length > 0) return { ...outcome, verdict: 'warned', detail: `${owed.length} of ${all} are not built again yet: ${firstNames(owed)}` };
   return { ...outcome, verdict: 'passed', detail: all === 0 ? 'the copy took none away' : `all ${all} that the copy took away are there again` };
 }
 
@@ -54,13 +54,9 @@ async function sequencesOf(target: PostgresSystem, migration: string): Promise<C
   });
   const outcome = { name: `sequences on ${target.config.name}`, kind: 'objects' as const, side: 'target' as const };
   if (behind.length === 0) return { ...outcome, verdict: 'passed', detail: 'none stands behind the rows of its column' };
-  return { ...outcome, verdict: 'failed', detail: `${behind.length} would hand out numbers that rows have already: ${listed(behind)}` };
+  return { ...outcome, verdict: 'failed', detail: `${behind.length} would hand out numbers that rows have already: ${firstNames(behind)}` };
 }
 
 function nameOf({ object: { kind, schema, table, name } }: StoredObject): string {
   return `${kind.replace('_', ' ')} ${name} of ${schema}.${table}`;
-}
-
-function listed(names: string[]): string {
-  return names.length > NAMED_MAX ? `${names.slice(0, NAMED_MAX).join(', ')} and ${names.length - NAMED_MAX} more` : names.join(', ');
 }

@@ -1,3 +1,4 @@
+import { firstNames } from '../migration/name-list';
 import { MigrationError } from '../migration/errors';
 import { planEdits, type PlanEdits } from '../migration/plan/edits';
 import type { DatasetPlan, Plan } from '../migration/plan/schema';
@@ -53,8 +54,7 @@ export function approachChanged(former: Plan, plan: Plan, begun: readonly string
 }
 
 function datasetsNamed(names: readonly string[]): string {
-  const more = names.length > 10 ? ` and ${names.length - 10} more` : '';
-  return `${names.length === 1 ? 'dataset' : 'datasets'} ${names.slice(0, 10).join(', ')}${more}`;
+  return `${names.length === 1 ? 'dataset' : 'datasets'} ${firstNames(names, 10)}`;
 }
 
 /** Those of the datasets that the ledgers of the plan's targets know. */

@@ -53,11 +53,10 @@ export async function readControlEvidence(control: PostgresSystem, migration: st
 
 /** Commits, timings, quarantine, schema objects and undo data of all datasets that this target holds for the migration; nothing where there is no ledger yet. */
 export async function readLedgerEvidence(target: PostgresSystem, migration: string): Promise<LedgerEvidence> {
-  const undo = await readUndoData(target, migration);
   return target.use(async (client) => {
-    if (!(await hasTable(client, 'dataset'))) return { datasets: [], quarantine: [], objects: [], undo };
+    if (!(await hasTable(client, 'dataset'))) return { datasets: [], quarantine: [], objects: [], undo: [] };
     const objects = (await readObjects(client, migration)).map(({ statements: _, ...object }): ReportObject => object);
-    return { datasets: await readDatasets(client, migration), quarantine: await readQuarantine(client, migration), objects, undo };
+    return { datasets: await readDatasets(client, migration), quarantine: await readQuarantine(client, migration), objects, undo: await readUndoData(client, migration) };
   });
 }
 

@@ -1,3 +1,4 @@
+import { firstNames } from '../migration/name-list';
 import type { InventorySummary, Problem, RunRef } from '../migration/protocol';
 import { inventory, type InventoryTable } from './connectors/postgres/inventory';
 import { displayName, parseTableName, sameTable } from './connectors/postgres/sql';
@@ -61,10 +62,9 @@ function addTable(summary: InventorySummary, table: InventoryTable): void {
 function leftBehind(connection: string, tables: InventoryTable[], queries: boolean): Problem[] {
   const stored = tables.filter((table) => table.kind === 'table' || table.kind === 'partitioned').map(displayName);
   if (stored.length === 0) return [];
-  const more = stored.length > NAMED_MAX ? ` and ${stored.length - NAMED_MAX} more` : '';
   return [{
     severity: 'warning', place: `connections.${connection}`,
-    message: `${stored.length === 1 ? 'one table is' : `${stored.length} tables are`} in no dataset${queries ? ' by name' : ''} and stay behind: ${stored.slice(0, NAMED_MAX).join(', ')}${more}`,
+    message: `${stored.length === 1 ? 'one table is' : `${stored.length} tables are`} in no dataset${queries ? ' by name' : ''} and stay behind: ${firstNames(stored, NAMED_MAX)}`,
     remedy: 'Add a dataset for each that should move.',
   }];
 }

@@ -1,4 +1,5 @@
 /** The progress dashboard, as text for a terminal and as Markdown for the *Current details* of the Temporal UI. Pure. */
+import { firstNames } from './name-list';
 import { cutoverMarkdown, cutoverText, dryRunLines } from './cutover-board';
 import { activeFirst, datasetCount, doneCount } from './progress';
 import { SEARCH_ATTRIBUTES, type AlertState, type BlockedStep, type DatasetProgress, type Progress, type RunProgress, type RunStatus } from './protocol';
@@ -141,15 +142,10 @@ function isPausing(state: RunProgress): boolean {
 
 function statusWord(state: RunProgress): string {
   const word = STATUS_WORDS[state.status];
-  if (isPausing(state)) return `Pausing after ${firstOf(state.pausingAfter ?? [])}`;
-  if (state.status === 'blocked') return `${word} (${firstOf(state.blocked.map((step) => step.step))})`;
+  if (isPausing(state)) return `Pausing after ${firstNames(state.pausingAfter ?? [])}`;
+  if (state.status === 'blocked') return `${word} (${firstNames(state.blocked.map((step) => step.step))})`;
   if (state.status === 'waiting_for_approval') return `${word} (${state.waitingFor.join(', ')})`;
   return word;
-}
-
-/** The first five, and how many more. */
-function firstOf(names: readonly string[]): string {
-  return names.length > 5 ? `${names.slice(0, 5).join(', ')} and ${names.length - 5} more` : names.join(', ');
 }
 
 /** Columns aligned by blanks: dataset, state, rows, quarantine. What moves comes first; a long list is cut and says so. */

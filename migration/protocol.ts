@@ -270,10 +270,6 @@ export interface RunProgress {
   undoneBy?: string;
 }
 
-/**
- * The activities, by the names they are registered under. Each is one file in `activities/`.
- * All but admit, readmit, planWork, isServed, recordStatus, recordApproval, recordDecision, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
- */
 /** `undoUntil`: ISO instant from which the undo data of the run may go; null when it has none. Runs of before retention was kept answered nothing. */
 export interface ClosedRun { undoUntil: string | null }
 /** `until`: as in `ClosedRun`. `forgotten`: rows of undo data that went now. */
@@ -293,6 +289,10 @@ export interface ForgottenSubject {
   backups: { side: Side; connection: string; takenAt: string; place: string; host: string }[];
 }
 
+/**
+ * The activities, by the names they are registered under. Each is one file in `activities/`.
+ * All but admit, readmit, planWork, isServed, recordStatus, recordApproval, recordDecision, closeRun and notify heartbeat by timer at least every 10 s (their heartbeat timeout is 30 s).
+ */
 export interface ControlActivities extends LifeActivities, PreparationActivities {
   admit(input: AdmitInput): Promise<RunView>;
   /** The view of the plan as it was amended, under the lease that the run holds. */

@@ -1,4 +1,5 @@
 import { CancellationScope, condition, isCancellation, setHandler } from '@temporalio/workflow';
+import { firstNames } from '../migration/name-list';
 import { COMPLETE_STEP, CUTOVER_STEPS, switchStepName } from '../migration/cutover-steps';
 import { WORKFLOWS, type CutoverInput, type CutoverResult, type ProductionInput, type ProductionResult, type RunInput, type ValidationResult } from '../migration/protocol';
 import { childSteps } from './blocked-step';
@@ -96,7 +97,7 @@ async function syncAndValidate(stage: CutoverStage, leaveOut: string[]): Promise
   const sum = (of: 'compared' | 'repaired'): number => validated.comparisons.reduce((total, result) => total + result[of], 0);
   const [compared, repaired] = [sum('compared'), sum('repaired')];
   await stage.record(CUTOVER_STEPS.sync, { what: `${compared} rows compared on both sides, ${repaired} of the target brought to what the source says, deletes included.`, compared, repaired });
-  const skipped = validated.skipped.length > 0 ? ` A person accepted: ${validated.skipped.slice(0, 5).join(', ')}${validated.skipped.length > 5 ? ` and ${validated.skipped.length - 5} more` : ''}.` : '';
+  const skipped = validated.skipped.length > 0 ? ` A person accepted: ${firstNames(validated.skipped)}.` : '';
   await stage.record(CUTOVER_STEPS.validate, { what: `Rows, counts, samples and ${validated.checks.length} checks judged.${skipped}`, checks: validated.checks.length, accepted: validated.skipped.length });
   return validated;
 }

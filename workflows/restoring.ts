@@ -1,4 +1,5 @@
 import { isCancellation, log } from '@temporalio/workflow';
+import { firstNames } from '../migration/name-list';
 import type { DatasetView, RunRef } from '../migration/protocol';
 import { closingCopyActivities, copyQueue } from './activity-proxies';
 import { describeFailure, endsRun, isExpected } from './failures';
@@ -13,7 +14,7 @@ export async function restoreObjects(ref: RunRef, datasets: DatasetView[], activ
   const missing: string[] = [];
   for (const [queue, views] of byTargetQueue(datasets, activityQueue)) {
     const names = views.map((view) => view.name);
-    missing.push(...(await restoreOn(queue, { ref, datasets: names }, listed(names))));
+    missing.push(...(await restoreOn(queue, { ref, datasets: names }, firstNames(names))));
   }
   return missing;
 }
@@ -44,8 +45,4 @@ async function restoreOn(queue: string, input: { ref: RunRef; datasets?: string[
     log.warn('objects could not be restored', { code });
     return [`what ${whose} had (${code}: ${message})`];
   }
-}
-
-function listed(names: string[]): string {
-  return names.length > 5 ? `${names.slice(0, 5).join(', ')} and ${names.length - 5} more` : names.join(', ');
 }

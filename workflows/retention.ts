@@ -1,7 +1,7 @@
 import { isCancellation, log, ParentClosePolicy, setCurrentDetails, sleep, startChild, WorkflowIdReusePolicy } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { TASK_QUEUE, WORKFLOWS, type ClosedRun, type RetentionInput, type RetentionResult } from '../migration/protocol';
-import { controlActivities, controlQueue } from './activity-proxies';
+import { controlQueue, longControlActivities } from './activity-proxies';
 import { describeFailure, failure, isExpected } from './failures';
 
 const DAY_MS = 86_400_000;
@@ -20,7 +20,7 @@ export async function retention(input: RetentionInput): Promise<RetentionResult>
   for (;;) {
     let wait = DAY_MS;
     try {
-      const expiry = await controlActivities(controlQueue(undefined), 'undo data past its retention').forgetExpiredUndo({ migration });
+      const expiry = await longControlActivities(controlQueue(undefined), 'undo data past its retention').forgetExpiredUndo({ migration });
       forgotten += expiry.forgotten;
       if (expiry.until === null) return { migration, forgotten };
       wait = Math.max(Date.parse(expiry.until) - Date.now(), SLEEP_MIN_MS);

@@ -8,7 +8,6 @@ import { readBackups } from '../stores/backup-store';
 import { audit, hasTable } from '../stores/control-store';
 import { installLedger, loadDatasetRow } from '../stores/ledger';
 import { storeWriter } from '../stores/stored-text';
-import { lockDataset } from './undo-data';
 
 const NOTHING: Omit<ForgottenSubject, 'boundaries' | 'backups'> = { images: 0, conflicts: 0, exports: 0, keys: 0, differences: 0, quarantined: 0 };
 
@@ -38,8 +37,9 @@ export async function forgetSubject(deps: ActivityDependencies, request: Subject
 
 async function forgetIn(client: ClientBase, request: SubjectRequest): Promise<Omit<ForgottenSubject, 'backups'>> {
   const { migration, dataset, key, targetKey = key, rows } = request;
-  const ledger = await loadDatasetRow(client, migration, dataset);
-  if (!ledger || !(await lockDataset(client, migration, dataset))) return { ...NOTHING, boundaries: 0 };
+  // The lock that commits, closes and rollbacks begin with; nobody's fence is taken, so what was at work goes on afterwards.
+  const ledger = await loadDatasetRow(client, migration, dataset, 'FOR UPDATE');
+  if (!ledger) return { ...NOTHING, boundaries: 0 };
   const quarantined = rows.length > 0 ? await emptyQuarantine(client, request, 'id = ANY ($3::bigint[])', rows) : 0;
   if (key.length === 0) return { ...NOTHING, quarantined, boundaries: 0 };
   const columns = ledger.sourceKey ?? [];

@@ -3,12 +3,13 @@ import { latestRollback } from '../../migration/rollback-steps';
 import type { KeptUndo, UndoData, UndoExpiry } from '../../migration/protocol';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import type { ActivityDependencies } from '../dependencies';
+import { whileAlive } from '../reconciliation/liveness';
 import { loadTargets } from '../run-context';
 import { findMigration, isoText } from '../status-reading';
-import { audit, readMigrations, type MigrationRow } from '../stores/control-store';
-import { installLedger } from '../stores/ledger';
+import { audit, type MigrationRow } from '../stores/control-store';
+import { installLedger, loadDatasetRow } from '../stores/ledger';
 import { readSteps } from '../stores/step-store';
-import { lockDataset, readUndoData, UNDO_TABLES, undoRows, undoTables } from './undo-data';
+import { holdsUndoData, readUndoData, UNDO_TABLES, undoRows, undoTables } from './undo-data';
 
 type Run = Awaited<ReturnType<typeof loadTargets>>;
 
@@ -24,18 +25,24 @@ export interface ForgetUndoInput { migration: string; /** Default: all. */ datas
  * Durable when it returns; a repeat finds nothing. Keys that a merge wrote stay: they tell the migration's own rows from those of others.
  * @throws MigrationError of the connections, transient ones among them.
  */
-export async function forgetExpiredUndo(deps: ActivityDependencies, { migration }: { migration: string }): Promise<UndoExpiry> {
-  const { row, run } = await openMigration(deps, migration);
-  const held = undoRows(await heldOf(run));
-  if (held === 0) return { until: null, forgotten: 0 };
-  const until = expiryOf(row, run);
-  if (until === null) return { until: new Date(Date.now() + DAY_MS).toISOString(), forgotten: 0 };
-  if (until.getTime() > Date.now()) return { until: until.toISOString(), forgotten: 0 };
-  const gone = await forgetUndo(deps, { migration, by: 'caravan', reason: 'its retention is over' });
-  return { until: null, forgotten: undoRows(gone) };
+export function forgetExpiredUndo(deps: ActivityDependencies, { migration }: { migration: string }): Promise<UndoExpiry> {
+  return whileAlive(async () => {
+    const { row, run } = await openMigration(deps, migration);
+    if (!(await holdsAny(run))) return { until: null, forgotten: 0 };
+    const until = expiryOf(row, run) ?? new Date(Date.now() + DAY_MS);
+    if (until.getTime() > Date.now()) return { until: until.toISOString(), forgotten: 0 };
+    const gone = await forgetUndo(deps, { migration, by: 'caravan', reason: 'its retention is over' });
+    return { until: null, forgotten: undoRows(gone) };
+  });
 }
 
-/** What undo data there is, and from when on it may go: null where there is none, or while the migration may go on. Changes nothing. */
+/** From when on the undo data of a migration may go: null where there is none, or while the migration may go on. Counts nothing. */
+export async function undoUntil(deps: ActivityDependencies, migration: string): Promise<string | null> {
+  const { row, run } = await openMigration(deps, migration);
+  return (await holdsAny(run)) ? expiryOf(row, run)?.toISOString() ?? null : null;
+}
+
+/** What undo data there is, and how long it is kept. Changes nothing. */
 export async function keptUndo(deps: ActivityDependencies, migration: string): Promise<KeptUndo> {
   const { row, run } = await openMigration(deps, migration);
   const datasets = await heldOf(run);
@@ -45,19 +52,20 @@ export async function keptUndo(deps: ActivityDependencies, migration: string): P
 /**
  * Removes undo data at a person's word, also before its time: before-images, what a rollback found changed, and what it exported. Afterwards a rollback of
  * datasets that were written among rows of others is refused with `UNDO_MISSING`. Answers what went, by dataset. Durable when it returns; a repeat finds nothing.
- * @throws MigrationError `UNDO_NEEDED` while the migration runs or is half way back, `PLAN_INVALID` for a dataset that the ledger does not know.
+ * @throws MigrationError `UNDO_NEEDED` while the migration runs or is half way back, `PLAN_INVALID` for a dataset that the ledger does not know; nothing was removed then.
  */
 export async function forgetUndo(deps: ActivityDependencies, { migration, datasets, by, reason }: ForgetUndoInput): Promise<UndoData[]> {
   const { row, run } = await openMigration(deps, migration);
   await refuseNeeded(row, run);
+  const held = await heldOf(run);
+  const unknown = datasets?.filter((name) => !held.some(({ dataset }) => dataset === name)) ?? [];
+  if (unknown.length > 0) throw new MigrationError('PLAN_INVALID', `the ledger of migration ${migration} has no dataset ${unknown.join(', ')}. Nothing was removed.`);
   const gone: UndoData[] = [];
   for (const target of run.targets.values()) {
     await installLedger(target);
-    const known = (await readUndoData(target, migration)).map(({ dataset }) => dataset);
+    const known = (await target.use((client) => readUndoData(client, migration))).map(({ dataset }) => dataset);
     for (const dataset of known.filter((name) => datasets?.includes(name) ?? true)) gone.push(await forgetDataset(target, migration, dataset));
   }
-  const unknown = datasets?.filter((name) => !gone.some(({ dataset }) => dataset === name)) ?? [];
-  if (unknown.length > 0) throw new MigrationError('PLAN_INVALID', `the ledger of migration ${migration} has no dataset ${unknown.join(', ')}`);
   if (undoRows(gone) > 0) {
     const told = gone.filter((one) => undoRows([one]) > 0).map(({ dataset, images, conflicts, exports }) => ({ dataset, images, conflicts, exports }));
     await run.control.transaction((client) => audit(client, migration, by, 'undo_forgotten', { datasets: told, ...(reason ? { reason } : {}) }));
@@ -65,11 +73,11 @@ export async function forgetUndo(deps: ActivityDependencies, { migration, datase
   return gone;
 }
 
-/** In one transaction: either all of a dataset's undo data is there, or the ledger says that it is gone. */
+/** In one transaction, under the lock that commits, closes and rollbacks begin with: either all of a dataset's undo data is there, or the ledger says that it is gone. */
 async function forgetDataset(target: PostgresSystem, migration: string, dataset: string): Promise<UndoData> {
   return target.transaction(async (client) => {
     const gone: UndoData = { dataset, images: 0, conflicts: 0, exports: 0, purgedAt: null };
-    await lockDataset(client, migration, dataset);
+    await loadDatasetRow(client, migration, dataset, 'FOR UPDATE');
     for (const name of await undoTables(client)) {
       const { rowCount } = await client.query(`DELETE FROM caravan.${UNDO_TABLES[name]} WHERE migration = $1 AND dataset = $2`, [migration, dataset]);
       gone[name] = rowCount ?? 0;
@@ -85,8 +93,12 @@ async function openMigration(deps: ActivityDependencies, migration: string): Pro
   return { row, run: await loadTargets(deps, { migration, planHash: row.plan_hash, control: control.config.name, lease: row.lease }) };
 }
 
-async function heldOf(run: Run): Promise<UndoData[]> {
-  return (await Promise.all([...run.targets.values()].map((target) => readUndoData(target, run.ref.migration)))).flat();
+async function heldOf({ targets, ref }: Run): Promise<UndoData[]> {
+  return (await Promise.all([...targets.values()].map((target) => target.use((client) => readUndoData(client, ref.migration))))).flat();
+}
+
+async function holdsAny({ targets, ref }: Run): Promise<boolean> {
+  return (await Promise.all([...targets.values()].map((target) => target.use((client) => holdsUndoData(client, ref.migration))))).some(Boolean);
 }
 
 function expiryOf(row: MigrationRow, { plan }: Run): Date | null {
@@ -96,8 +108,7 @@ function expiryOf(row: MigrationRow, { plan }: Run): Date | null {
 
 /** @throws MigrationError `UNDO_NEEDED`. */
 async function refuseNeeded(row: MigrationRow, { control, ref }: Run): Promise<void> {
-  const [now] = await readMigrations(control, ref.migration);
   const back = latestRollback(await readSteps(control, ref.migration));
   if (back && !back.complete) throw new MigrationError('UNDO_NEEDED', `migration ${ref.migration}: a rollback (${back.tier}) is half way and needs the undo data. Bring it to its end first: caravan rollback ${ref.migration} --${back.tier}`);
-  if (row.finished_at === null || now?.finished_at === null) throw new MigrationError('UNDO_NEEDED', `migration ${ref.migration} is ${now?.status ?? row.status}: its undo data is needed until it has ended. Nothing was removed.`);
+  if (row.finished_at === null) throw new MigrationError('UNDO_NEEDED', `migration ${ref.migration} is ${row.status}: its undo data is needed until it has ended. Nothing was removed.`);
 }

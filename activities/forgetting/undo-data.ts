@@ -1,6 +1,5 @@
 import type { ClientBase } from 'pg';
 import type { UndoData } from '../../migration/protocol';
-import type { PostgresSystem } from '../connectors/postgres/system';
 import { hasTable } from '../stores/control-store';
 
 /** Tables of the ledger that hold undo data, by what they are called to people. A rollback makes the last two. */
@@ -14,20 +13,27 @@ export async function undoTables(client: ClientBase): Promise<UndoTable[]> {
   return there;
 }
 
-/** What one target holds of a migration, by dataset; datasets that were never opened are not among them. Counts only. */
-export async function readUndoData(target: PostgresSystem, migration: string): Promise<UndoData[]> {
-  return target.use(async (client) => {
-    if (!(await hasTable(client, 'dataset'))) return [];
-    const counts: Partial<Record<UndoTable, Map<string, number>>> = {};
-    for (const name of await undoTables(client)) counts[name] = await countByDataset(client, UNDO_TABLES[name], migration);
-    // By way of JSON: a ledger that no run of this version has seen yet lacks the column.
-    const { rows } = await client.query<{ dataset: string; purged: string | null }>(
-      `SELECT dataset, to_jsonb(d) ->> 'undo_purged_at' AS purged FROM caravan.dataset d WHERE migration = $1 ORDER BY dataset`, [migration]);
-    return rows.map(({ dataset, purged }): UndoData => ({
-      dataset, images: counts.images?.get(dataset) ?? 0, conflicts: counts.conflicts?.get(dataset) ?? 0, exports: counts.exports?.get(dataset) ?? 0,
-      purgedAt: purged === null ? null : new Date(purged).toISOString(),
-    }));
-  });
+/** What this target holds of a migration, by dataset; datasets that were never opened are not among them. Counts only. */
+export async function readUndoData(client: ClientBase, migration: string): Promise<UndoData[]> {
+  if (!(await hasTable(client, 'dataset'))) return [];
+  const counts: Partial<Record<UndoTable, Map<string, number>>> = {};
+  for (const name of await undoTables(client)) counts[name] = await countByDataset(client, UNDO_TABLES[name], migration);
+  // By way of JSON: a ledger that no run of this version has seen yet lacks the column.
+  const { rows } = await client.query<{ dataset: string; purged: string | null }>(
+    `SELECT dataset, to_jsonb(d) ->> 'undo_purged_at' AS purged FROM caravan.dataset d WHERE migration = $1 ORDER BY dataset`, [migration]);
+  return rows.map(({ dataset, purged }): UndoData => ({
+    dataset, images: counts.images?.get(dataset) ?? 0, conflicts: counts.conflicts?.get(dataset) ?? 0, exports: counts.exports?.get(dataset) ?? 0,
+    purgedAt: purged === null ? null : new Date(purged).toISOString(),
+  }));
+}
+
+/** Whether this target holds any of a migration. Counts nothing: there may be millions. */
+export async function holdsUndoData(client: ClientBase, migration: string): Promise<boolean> {
+  for (const name of await undoTables(client)) {
+    const { rows: [found] } = await client.query<{ held: boolean }>(`SELECT EXISTS (SELECT FROM caravan.${UNDO_TABLES[name]} WHERE migration = $1) AS held`, [migration]);
+    if (found?.held) return true;
+  }
+  return false;
 }
 
 async function countByDataset(client: ClientBase, table: string, migration: string): Promise<Map<string, number>> {
@@ -38,13 +44,4 @@ async function countByDataset(client: ClientBase, table: string, migration: stri
 /** Rows of undo data in all. */
 export function undoRows(data: readonly UndoData[]): number {
   return data.reduce((sum, { images, conflicts, exports }) => sum + images + conflicts + exports, 0);
-}
-
-/**
- * Locks the dataset's row of the ledger in the caller's transaction: commits, closes and rollbacks begin with it, so that none is in the middle of its work.
- * Nobody's fence is taken: what was at work goes on afterwards. False where the ledger does not know the dataset.
- */
-export async function lockDataset(client: ClientBase, migration: string, dataset: string): Promise<boolean> {
-  const { rowCount } = await client.query('SELECT FROM caravan.dataset WHERE migration = $1 AND dataset = $2 FOR UPDATE', [migration, dataset]);
-  return rowCount === 1;
 }

@@ -1,3 +1,4 @@
+import { firstNames } from '../../migration/name-list';
 import { MigrationError } from '../../migration/errors';
 import { cutoverSteps, sidesInUse } from '../../migration/rollback-steps';
 import type { Plan } from '../../migration/plan/schema';
@@ -120,15 +121,12 @@ export function finishRollback(deps: ActivityDependencies, input: StepInput & { 
     const steps = await readSteps(control, ref.migration);
     const tier = steps.find(({ attempt, evidence }) => attempt === input.attempt && evidence?.['tier'] !== undefined)?.evidence?.['tier'];
     if (tier !== 'partial') for (const step of cutoverSteps(steps)) await closeStep(control, ref, step, 'undone', { what: `Taken back by the rollback of attempt ${input.attempt}.` });
-    const where = sidesInUse(steps, Object.keys(plan.datasets));
+    const where = tier === 'partial' ? sidesInUse(steps, Object.keys(plan.datasets)) : null;
+    const use = where ? ` In use on the old side: ${firstNames(where.old) || 'none'}; on the new side: ${firstNames(where.new) || 'none'}. A new start moves the former again.` : '';
     const sum = (pick: (one: UndoneDataset) => number): number => input.undone.reduce((total, one) => total + pick(one), 0);
     return {
-      what: `Rolled back: ${sum(({ removed }) => removed)} rows removed, ${sum(({ restored }) => restored)} put back, ${sum(({ conflicts }) => conflicts)} left as conflicts, ${sum(({ exported }) => exported)} writes of the new side listed.${tier === 'partial' && where ? ` In use on the old side: ${named(where.old)}; on the new side: ${named(where.new)}. A new start moves the former again.` : ''}`,
+      what: `Rolled back: ${sum(({ removed }) => removed)} rows removed, ${sum(({ restored }) => restored)} put back, ${sum(({ conflicts }) => conflicts)} left as conflicts, ${sum(({ exported }) => exported)} writes of the new side listed.${use}`,
       removed: sum(({ removed }) => removed), restored: sum(({ restored }) => restored), conflicts: sum(({ conflicts }) => conflicts), exported: sum(({ exported }) => exported),
     };
   });
-}
-
-function named(datasets: readonly string[]): string {
-  return datasets.length === 0 ? 'none' : `${datasets.slice(0, 10).join(', ')}${datasets.length > 10 ? ` and ${datasets.length - 10} more` : ''}`;
 }

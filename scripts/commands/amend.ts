@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
+import { firstNames } from '../../migration/name-list';
 import { MigrationError } from '../../migration/errors';
 import type { Door, LoadedPlan, PlanAmendment } from '../../workers/door';
 import { countOf, formatCount } from '../terminal/quantities';
@@ -79,9 +80,9 @@ export function renderAmendment(proposal: PlanAmendment, { color }: Terminal): s
   if (datasets.length > 0) {
     lines.push('', ...renderTable(
       [{ title: 'dataset' }, { title: 'what happens' }, { title: 'rows so far', align: 'right' }, { title: 'changed' }],
-      datasets.map((one) => [one.dataset, fateOf(one), formatCount(one.rows), shortened(one.fields)]), color.dim));
+      datasets.map((one) => [one.dataset, fateOf(one), formatCount(one.rows), firstNames(one.fields, NAMED_MAX)]), color.dim));
   }
-  if (operational.length > 0) lines.push('', `At the next slice: ${shortened(operational)}`);
+  if (operational.length > 0) lines.push('', `At the next slice: ${firstNames(operational, NAMED_MAX)}`);
   const copied = again(proposal);
   if (copied.length > 0) lines.push('', color.yellow(`${countOf(copied.reduce((sum, one) => sum + one.rows, 0), 'row')} of ${countOf(copied.length, 'dataset')} will be removed from the target and copied again.`));
   return lines;
@@ -93,14 +94,10 @@ function fateOf({ kind, state }: PlanAmendment['datasets'][number]): string {
   return state === 'waiting' ? 'is copied under the new plan' : 'is copied again';
 }
 
-function shortened(names: readonly string[]): string {
-  return names.length > NAMED_MAX ? `${names.slice(0, NAMED_MAX).join(', ')} and ${names.length - NAMED_MAX} more` : names.join(', ');
-}
-
 /** @throws UsageError where nobody can be asked. */
 async function confirmed(session: Session, proposal: PlanAmendment): Promise<boolean> {
   if (!session.terminal.interactive || !process.stdin.isTTY) {
-    throw new UsageError(`datasets of ${proposal.migration} would be copied again (${shortened(again(proposal).map(({ dataset }) => dataset))}): say --yes to do that without being asked`);
+    throw new UsageError(`datasets of ${proposal.migration} would be copied again (${firstNames(again(proposal).map(({ dataset }) => dataset), NAMED_MAX)}): say --yes to do that without being asked`);
   }
   const asker = createInterface({ input: process.stdin, output: session.people });
   try {
@@ -125,7 +122,7 @@ export async function refuseUnamended(door: Door, loaded: LoadedPlan, word: stri
   if (copied.length === 0 && !running) return;
   if (proposal.refusals.length > 0) throw new MigrationError('PLAN_CHANGED', `migration ${proposal.migration}: the plan cannot be amended so: ${proposal.refusals.join('; ')}. Or undo the edit.`);
   const what = copied.length > 0
-    ? `changes datasets of which rows are there (${shortened(copied)})`
-    : `is not the one that the run under way has (${shortened([...proposal.datasets.map(({ dataset }) => dataset), ...proposal.operational])})`;
+    ? `changes datasets of which rows are there (${firstNames(copied, NAMED_MAX)})`
+    : `is not the one that the run under way has (${firstNames([...proposal.datasets.map(({ dataset }) => dataset), ...proposal.operational], NAMED_MAX)})`;
   throw new MigrationError('PLAN_CHANGED', `migration ${proposal.migration}: the plan ${what}. To carry that out: npx caravan amend ${word}. Or undo the edit.`);
 }

@@ -19,7 +19,7 @@ export function registerForget(program: Command): void {
     .option('--key <value>', 'key of the row in the source, as the database writes it; for a key of several columns repeat it in their order', repeated)
     .option('--target-key <value>', 'key of the row in the target, where it differs (repeatable)', repeated)
     .option('--row <number>', 'entry of the quarantine, by its number in "quarantine list" (repeatable)', repeated)
-    .option('--yes', 'remove undo data without asking for this option')
+    .option('--yes', 'remove it: undo data cannot be brought back')
     .option('--by <name>', 'who decides (default: the name of this account)')
     .option('--reason <text>', 'why, for the record')
     .addHelpText('after', `
@@ -60,7 +60,7 @@ async function forgetUndoData(session: Session, id: string, options: ForgetOptio
   const door = await session.door();
   if (!options.yes) {
     session.tell(...undoTable((await door.keptUndo(id)).datasets, session), '');
-    throw new UsageError(`undo data cannot be brought back, and without it a rollback may be refused: say --yes to remove it`);
+    throw new UsageError('undo data cannot be brought back, and without it a rollback may be refused: say --yes to remove it');
   }
   const gone = await door.forgetUndo({ migration: id, by: actorOf(options), ...(options.dataset ? { datasets: options.dataset } : {}), ...(options.reason === undefined ? {} : { reason: options.reason }) });
   session.print(...undoTable(gone.filter((one) => total([one]) > 0), session), `${session.terminal.color.green(session.terminal.marks.ok)} ${countOf(total(gone), 'row')} of undo data removed`);

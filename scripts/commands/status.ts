@@ -1,3 +1,4 @@
+import { firstNames } from '../../migration/name-list';
 import type { Command } from 'commander';
 import type { Door, MigrationStatus } from '../../workers/door';
 import { paintByStatus, renderDashboard, statusWords } from '../terminal/dashboard';
@@ -77,16 +78,10 @@ function factsOf(status: MigrationStatus, queue: QueueState | null): [string, st
     ['workflow', status.workflowId],
   ];
   const { sides } = status;
-  if (sides) facts.push(['in use', sides.old.length === 0 ? 'everything on the new side' : `on the old side: ${firstOf(sides.old)}; on the new side: ${firstOf(sides.new)}`]);
+  if (sides) facts.push(['in use', sides.old.length === 0 ? 'everything on the new side' : `on the old side: ${firstNames(sides.old)}; on the new side: ${firstNames(sides.new) || 'nothing'}`]);
   if (queue) facts.push(['workers', queue.running ? `${queue.workers} on ${queue.queue}` : 'none: no run is under way']);
   if (status.uiLink) facts.push(['Web UI', status.uiLink]);
   return facts;
-}
-
-const NAMED_MAX = 8;
-
-function firstOf(names: readonly string[]): string {
-  return names.length === 0 ? 'nothing' : `${names.slice(0, NAMED_MAX).join(', ')}${names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : ''}`;
 }
 
 interface QueueState { running: boolean; queue: string; workers: number }

@@ -52,6 +52,8 @@ describe('what Caravan keeps of rows, and how it goes', () => {
     expect(Date.parse(closed?.undoUntil ?? '') - Date.now()).toBeGreaterThan(29.9 * 86_400_000);
     expect(await forgetExpiredUndo(run.deps, ref)).toEqual({ until: closed?.undoUntil, forgotten: 0 });
     expect(await keptUndo(run.deps, ref.migration)).toMatchObject({ datasets: [{ dataset: 'kept', images: 49, conflicts: 0, exports: 0, purgedAt: null }] });
+    await expect(forgetUndo(run.deps, { migration: ref.migration, by: 'ann', datasets: ['kept', 'nobody'] })).rejects.toMatchObject({ code: 'PLAN_INVALID', message: expect.stringContaining('nobody') as string });
+    expect(await number(`SELECT count(*) AS n FROM caravan.before_image WHERE dataset = 'kept'`)).toBe(49);
     await run.target.query(`UPDATE caravan.migration SET finished_at = finished_at - interval '31 days' WHERE name = '${ref.migration}'`);
     const before = await rows('SELECT * FROM kept ORDER BY login');
     expect(await forgetExpiredUndo(run.deps, ref)).toEqual({ until: null, forgotten: 49 });

@@ -1,3 +1,4 @@
+import { firstNames } from '../../../migration/name-list';
 import type { Client, ClientBase } from 'pg';
 import { toMigrationError } from './errors';
 import { displayName, type TableName } from './sql';
@@ -39,7 +40,7 @@ export async function setLockTimeout(client: ClientBase, milliseconds: number): 
 
 /** The first five, and how many more. */
 export function listed(relations: readonly TableName[]): string {
-  return `${relations.slice(0, 5).map(displayName).join(', ')}${relations.length > 5 ? ` and ${relations.length - 5} more` : ''}`;
+  return firstNames(relations.map(displayName));
 }
 
 export function counted(count: number, what: string): string {
