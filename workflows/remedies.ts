@@ -14,7 +14,7 @@ const REMEDIES: Partial<Record<ErrorCode, string[]>> = {
   MAPPING_INVALID: ['Correct the columns in the target, then retry.', CORRECT_PLAN],
   SCHEMA_CHANGED: ['Take the change back, then retry.', 'Or copy the dataset again as its columns are now: `npx caravan amend PLAN --again DATASET`, then retry.'],
   SQL_INVALID: ['Create what the SQL needs, or grant it, then retry.', CORRECT_PLAN],
-  TARGET_NOT_EMPTY: ['Empty the target table, then retry.', 'Or choose `on_existing: append` or `replace` in the plan and carry it over: `npx caravan amend PLAN`.'],
+  TARGET_NOT_EMPTY: ['Empty the target table, then retry.', 'Or choose `on_existing: append` or `replace` in the plan and carry it over: `npx caravan amend PLAN`. After a rollback with `keep_new` these are rows of the new side: `append` keeps them, `replace` deletes them.'],
   TARGET_OWNED: ['Another migration owns this target: let it finish first, then retry.', 'Or name another target in the plan and carry it over: `npx caravan amend PLAN`.'],
   ROW_REFUSED: ['Correct the row in the source, then retry.', 'Or let the plan send such rows to quarantine (`on_invalid: quarantine`) and carry it over: `npx caravan amend PLAN`.'],
   ERROR_RATE_EXCEEDED: ['Look at the quarantine (`npx caravan quarantine list`); retry goes on with the same rules.'],

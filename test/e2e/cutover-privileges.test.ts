@@ -5,6 +5,7 @@ import { checkPlanLive, planGrants } from '../../activities/plan-preflight';
 import { switchApplication } from '../../activities/switching/application-switch';
 import { parsePlan } from '../../migration/plan/parse';
 import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
+import { revocations } from '../fixtures/revocations';
 import { query, testStack } from '../fixtures/stack';
 
 jest.setTimeout(180_000);
@@ -34,18 +35,6 @@ const PLAN = {
     switch: [{ name: 'shop', sql: { connection: 'legacy', to_new: `UPDATE shop.router SET active = 'new' WHERE application = 'shop'`, to_legacy: `UPDATE shop.router SET active = 'legacy' WHERE application = 'shop'`, read_back: `SELECT active FROM shop.router WHERE application = 'shop'` } }],
   },
 };
-
-/** Each right that a printed statement gives, and what takes it away again. */
-function revocations(sql: string): string[] {
-  return sql.split('\n').flatMap((line) => {
-    const right = /^GRANT (.+) ON (.+) TO (.+);$/.exec(line);
-    if (right) return (right[1] ?? '').split(', ').map((one) => `REVOKE ${one} ON ${right[2] ?? ''} FROM ${right[3] ?? ''}`);
-    const member = /^GRANT (\S+) TO (\S+);$/.exec(line);
-    if (member) return [`REVOKE ${member[1] ?? ''} FROM ${member[2] ?? ''}`];
-    const bypass = /^ALTER ROLE (\S+) BYPASSRLS;$/.exec(line);
-    return bypass ? [`ALTER ROLE ${bypass[1] ?? ''} NOBYPASSRLS`] : [];
-  });
-}
 
 describe('the rights of a cutover', () => {
   let run: ActivitiesRun;

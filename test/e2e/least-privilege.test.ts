@@ -1,6 +1,7 @@
 import { Client } from 'pg';
 import { checkPlanLive, planGrants } from '../../activities/plan-preflight';
 import { parsePlan } from '../../migration/plan/parse';
+import { revocations } from '../fixtures/revocations';
 import { testStack } from '../fixtures/stack';
 import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
 
@@ -21,17 +22,6 @@ const PLAN = {
     made: { source: { connection: 'legacy' }, target: { connection: 'new' }, schema: 'create' },
   },
 };
-
-/** One privilege of a statement that `check --grants` printed, and what takes it away again. */
-function revocations(sql: string): string[] {
-  return sql.split('\n').flatMap((line) => {
-    const match = /^GRANT (.+) ON (.+) TO (.+);$/.exec(line);
-    if (match) return (match[1] ?? '').split(', ').map((privilege) => `REVOKE ${privilege} ON ${match[2] ?? ''} FROM ${match[3] ?? ''}`);
-    const member = /^GRANT (\S+) TO (\S+);$/.exec(line);
-    if (member) return [`REVOKE ${member[1] ?? ''} FROM ${member[2] ?? ''}`];
-    return line.startsWith('CREATE SCHEMA') ? ['DROP SCHEMA caravan CASCADE'] : [];
-  });
-}
 
 describe('the rights that check --grants prints are enough, and each of them is needed', () => {
   let run: ActivitiesRun;
