@@ -4,7 +4,9 @@ import { countOf, formatCount } from '../terminal/quantities';
 import { renderTable } from '../terminal/table';
 import { defineCommand, repeated } from './common-options';
 import { EXIT, UsageError } from './exit-codes';
-import { actorOf, runSession, shellWord, type CommonOptions, type Session } from './session';
+import { listMigrations } from './migration-list';
+import { onMigration } from './on-migration';
+import { actorOf, shellWord, type CommonOptions, type Session } from './session';
 
 interface ForgetOptions extends CommonOptions { undoData?: boolean; dataset?: string[]; key?: string[]; targetKey?: string[]; row?: string[]; yes?: boolean; by?: string; reason?: string }
 
@@ -13,7 +15,7 @@ export function registerForget(program: Command): void {
   defineCommand(program, 'forget', 'remove stored undo data, or all that is stored of one person', [
     'forget customer-platform', 'forget customer-platform --undo-data --yes', 'forget customer-platform --dataset users --key 4711 --reason "erasure request 812"',
   ])
-    .argument('[id]', 'name of the migration (default: list them)')
+    .argument('[id]', 'name of the migration; without it the migrations are listed')
     .option('--undo-data', 'remove before-images, conflicts and exported rows: a rollback may be impossible afterwards')
     .option('--dataset <name>', 'dataset that is meant (repeatable with --undo-data)', repeated)
     .option('--key <value>', 'key of the row in the source, as the database writes it; for a key of several columns repeat it in their order', repeated)
@@ -26,25 +28,26 @@ export function registerForget(program: Command): void {
 Without further options it shows what is kept, and until when. Undo data goes by itself when rollback.retention of the plan is over and a worker runs.
 Rows in source and target are yours to remove, in the source first; what this command removes is Caravan's own record of them. Keys are never put on record.
 Exit codes: 0 done, or nothing was there; 2 wrong use, or --yes is missing; 3 the migration still needs its undo data; 5 a system cannot be reached.`)
-    .action((id: string | undefined, options: ForgetOptions) => runSession(options, (session) => forget(session, id, options)));
+    .action(onMigration(forget, list));
 }
 
-async function forget(session: Session, id: string | undefined, options: ForgetOptions): Promise<number> {
-  if (id === undefined) return list(session);
+async function forget(session: Session, id: string, options: ForgetOptions): Promise<number> {
   const one = options.key !== undefined || options.row !== undefined || options.targetKey !== undefined;
   if (one && options.undoData) throw new UsageError('--undo-data and --key or --row exclude each other');
   if (one) return forgetOne(session, id, options);
   return options.undoData ? forgetUndoData(session, id, options) : show(session, id);
 }
 
-async function list(session: Session): Promise<number> {
-  const door = await session.door();
-  const { migrations } = await door.status();
-  const kept = await Promise.all(migrations.map(async ({ migration }) => ({ migration, ...(await door.keptUndo(migration)) })));
-  session.printJson({ migrations: kept, exitCode: EXIT.complete });
-  if (kept.length === 0) session.print('There are no migrations here.');
-  else session.print(...renderTable([{ title: 'migration' }, { title: 'undo data', align: 'right' }, { title: 'kept until' }], kept.map((one) => [one.migration, formatCount(total(one.datasets)), one.until ?? '']), session.terminal.color.dim));
-  return EXIT.complete;
+function list(session: Session): Promise<number> {
+  return listMigrations(session, async (migrations) => {
+    const door = await session.door();
+    const kept = await Promise.all(migrations.map(async ({ migration }) => ({ migration, ...(await door.keptUndo(migration)) })));
+    return {
+      columns: [{ title: 'migration' }, { title: 'undo data', align: 'right' }, { title: 'kept until' }],
+      rows: kept.map((one) => [one.migration, formatCount(total(one.datasets)), one.until ?? '']),
+      json: kept,
+    };
+  });
 }
 
 async function show(session: Session, id: string): Promise<number> {

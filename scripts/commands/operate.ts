@@ -8,7 +8,8 @@ import type { Door, MigrationStatus, RunningWorker, TemporalDoor } from '../../w
 import { defineCommand, repeated } from './common-options';
 import { EXIT, UsageError } from './exit-codes';
 import { isFinal, requireMigration } from './migration-view';
-import { actorOf, runSession, shellWord, type CommonOptions, type Session } from './session';
+import { onMigration } from './on-migration';
+import { actorOf, shellWord, type CommonOptions, type Session } from './session';
 import { parseSettings } from './step-settings';
 import { findRun, pollersOf, sendUpdate, throughOutages, type LiveRun } from './temporal-calls';
 
@@ -20,28 +21,28 @@ const ANSWER_WITHIN_MS = 10_000;
 /** Adds `pause`, `resume` and `approve`. */
 export function registerOperate(program: Command): void {
   decidingCommand(program, 'pause', 'stop a migration after its current commits, until it is resumed', ['pause customer-platform --reason "nightly backup"'])
-    .argument('<id>', 'name of the migration')
-    .action((id: string, options: Deciding) => runSession(options, (session) => send(session, id, UPDATES.pause, { by: actorOf(options), reason: options.reason } satisfies PauseRequest)));
+    .argument('[id]', 'name of the migration; without it the migrations are listed')
+    .action(onMigration<Deciding>((session, id, options) => send(session, id, UPDATES.pause, { by: actorOf(options), reason: options.reason } satisfies PauseRequest)));
 
   decidingCommand(program, 'resume', 'go on: after a pause, or by deciding on a blocked step', [
     'resume customer-platform', 'resume customer-platform --set batch_size=1000', 'resume customer-platform --step rows:users --skip --reason "known difference"',
   ])
-    .argument('<id>', 'name of the migration')
+    .argument('[id]', 'name of the migration; without it the migrations are listed')
     .option('--step <step>', 'the blocked step; needed only when several are blocked')
     .option('--skip', 'leave the blocked step out')
     .option('--abort', 'end the migration; what happens to its rows is in the plan (on_abort)')
     .option('--set <name=value>', 'try again with another setting: batch_size, checkpoint_interval, parallel_workers, repair, changed_rows, from_backup (repeatable)', repeated)
-    .action((id: string, options: Deciding & Resume) => runSession(options, (session) => resume(session, id, options)));
+    .action(onMigration<Deciding & Resume>(resume));
 
   decidingCommand(program, 'approve', 'open a gate of the plan', ['approve customer-platform go_live --by "Ada Lovelace" --role data_owner'])
-    .argument('<id>', 'name of the migration')
+    .argument('[id]', 'name of the migration; without it the migrations are listed')
     .argument('[gate]', 'gate of the plan (default: the one the run waits for)')
     .option('--role <role>', 'in which role')
     .option('--evidence <text>', 'a link or words that back it')
     .option('--key <file>', 'sign it with this Ed25519 private key (PEM)')
     .option('--signature <base64>', 'a signature that was made elsewhere, over what --text prints')
     .option('--text', 'print what a signature has to sign, and approve nothing')
-    .action((id: string, gate: string | undefined, options: Approving) => runSession(options, (session) => approve(session, id, gate, options)));
+    .action((id: string | undefined, gate: string | undefined, options: Approving) => onMigration<Approving>((session, named) => approve(session, named, gate, options))(id, options));
 }
 
 function decidingCommand(program: Command, name: string, description: string, examples: string[]): Command {

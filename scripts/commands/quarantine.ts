@@ -5,6 +5,8 @@ import { renderTable } from '../terminal/table';
 import { fitText, visibleText } from '../terminal/text-width';
 import { defineCommand, repeated, wholeNumber } from './common-options';
 import { EXIT, UsageError } from './exit-codes';
+import { listMigrations } from './migration-list';
+import { onMigration } from './on-migration';
 import { actorOf, runSession, shellWord, type CommonOptions, type Session } from './session';
 
 interface Selecting extends CommonOptions { dataset?: string; rule?: string; row?: string[]; by?: string; reason?: string; all?: boolean; state?: string; limit?: number }
@@ -16,20 +18,20 @@ const STATES = ['open', 'replayed', 'waived', 'gone'] as const;
 export function registerQuarantine(program: Command): void {
   const quarantine = program.command('quarantine').description('rows that may not be written: list them, write them after a fix, or accept that they stay behind');
   selecting(quarantine, 'list', 'list the rows and why they are there, without id the migrations; content is masked', ['quarantine list customer-platform', 'quarantine list customer-platform --dataset users --rule format:email'])
-    .argument('[id]', 'name of the migration')
+    .argument('[id]', 'name of the migration; without it the migrations are listed')
     .option('--state <state>', `one of ${STATES.join(', ')}`, 'open')
     .option('--limit <n>', 'rows to show', wholeNumber(1), LIMIT_DEFAULT)
     .action((id: string | undefined, options: Selecting) => runSession(options, (session) => list(session, id, options)));
   selecting(quarantine, 'replay', 'write rows again that can be written now: after a fix of source, rule or target', ['quarantine replay customer-platform --dataset users'])
-    .argument('<id>', 'name of the migration')
+    .argument('[id]', 'name of the migration; without it the migrations are listed')
     .option('--by <name>', 'who decides (default: the name of this account)')
-    .action((id: string, options: Selecting) => runSession(options, (session) => replay(session, id, options)));
+    .action(onMigration(replay, listOpen));
   selecting(quarantine, 'waive', 'accept that rows stay behind', ['quarantine waive customer-platform --rule format:email --reason "test accounts" --by "Ada Lovelace"'])
-    .argument('<id>', 'name of the migration')
+    .argument('[id]', 'name of the migration; without it the migrations are listed')
     .requiredOption('--reason <text>', 'why, for the record')
     .option('--by <name>', 'who decides (default: the name of this account)')
     .option('--all', 'every open row of the migration')
-    .action((id: string, options: Selecting) => runSession(options, (session) => waive(session, id, options)));
+    .action(onMigration(waive, listOpen));
 }
 
 function selecting(parent: Command, name: string, description: string, examples: string[]): Command {
@@ -47,7 +49,7 @@ async function list(session: Session, id: string | undefined, options: Selecting
   const state = STATES.find((one) => one === options.state);
   if (!state) throw new UsageError(`--state takes one of ${STATES.join(', ')}, not "${options.state ?? ''}"`);
   const door = await session.door();
-  if (id === undefined) return listMigrations(session);
+  if (id === undefined) return listOpen(session);
   const limit = options.limit ?? LIMIT_DEFAULT;
   // One more than is shown tells whether there are more.
   const found = await door.quarantineList({ ...selectionOf(id, options), state, limit: limit + 1 });
@@ -68,12 +70,12 @@ async function list(session: Session, id: string | undefined, options: Selecting
 }
 
 /** Without an ID: where anything is open. */
-async function listMigrations(session: Session): Promise<number> {
-  const { migrations } = await (await session.door()).status();
-  const rows = migrations.map((one) => [one.migration, formatCount(one.progress?.openQuarantine ?? 0)]);
-  session.print(...(rows.length > 0 ? renderTable([{ title: 'migration' }, { title: 'open rows', align: 'right' }], rows, session.terminal.color.dim) : ['No migrations yet.']));
-  session.printJson({ migrations: migrations.map((one) => ({ migration: one.migration, open: one.progress?.openQuarantine ?? null })) });
-  return EXIT.complete;
+function listOpen(session: Session): Promise<number> {
+  return listMigrations(session, (migrations) => Promise.resolve({
+    columns: [{ title: 'migration' }, { title: 'open rows', align: 'right' }],
+    rows: migrations.map((one) => [one.migration, formatCount(one.progress?.openQuarantine ?? 0)]),
+    json: migrations.map((one) => ({ migration: one.migration, open: one.progress?.openQuarantine ?? null })),
+  }));
 }
 
 function reasonsOf(row: QuarantinedRow): string {

@@ -12,9 +12,9 @@ import { shapeStrategy } from '../report/strategy';
 import { defineCommand } from './common-options';
 import { EXIT, UsageError } from './exit-codes';
 import { requireMigration } from './migration-view';
-import { runSession, type CommonOptions, type Session } from './session';
+import { onMigration } from './on-migration';
+import type { CommonOptions, Session } from './session';
 import { countOf } from '../terminal/quantities';
-import { showList } from './status';
 
 interface ReportOptions extends CommonOptions { output?: string; verify?: string | true; runbook?: boolean; strategy?: boolean }
 
@@ -28,8 +28,7 @@ export function registerReport(program: Command): void {
     .option('--runbook', 'write the runbook of the migration instead, as Markdown; a plan that was never started will do, by its file or name')
     .option('--strategy', 'write the strategy document instead, as Markdown or, for a file.html, as a page; a plan that was never started will do, by its file or name')
     .option('--verify [file]', 'check the audit trail for entries that were changed, removed or reordered, and a report of it that was written before')
-    .action((id: string | undefined, options: ReportOptions) => runSession(options, (session) => {
-      if (id === undefined) return showList(session);
+    .action(onMigration<ReportOptions>((session, id, options) => {
       if (options.runbook) return runbook(session, id, options);
       if (options.strategy) return strategy(session, id, options);
       return options.verify === undefined ? report(session, id, options) : verify(session, id, options.verify);

@@ -10,8 +10,10 @@ import { defineCommand, repeated } from './common-options';
 import { EXIT, UsageError } from './exit-codes';
 import { follow } from './follow';
 import { interruption } from './interruption';
+import { listMigrations } from './migration-list';
+import { onMigration } from './on-migration';
 import { openRun } from './run-session';
-import { actorOf, runSession, shellWord, type CommonOptions, type Session } from './session';
+import { actorOf, shellWord, type CommonOptions, type Session } from './session';
 import { closedHere } from './temporal-calls';
 import { renderWaysOn } from './ways-on';
 
@@ -26,7 +28,7 @@ export function registerRollback(program: Command): void {
   defineCommand(program, 'rollback', 'take a migration back: at once, in part, or with everything that the new side wrote', [
     'rollback customer-platform --immediate', 'rollback customer-platform --partial --dataset orders --dependents', 'rollback customer-platform --full --yes --reason "orders are wrong"',
   ])
-    .argument('[id]', 'name of the migration (default: list them)')
+    .argument('[id]', 'name of the migration; without it the migrations are listed')
     .option('--immediate', 'applications back to the old side; what the new side wrote is listed, not brought home')
     .option('--partial', 'take back some datasets only; others stay migrated')
     .option('--full', 'bring home what the new side wrote, then go back')
@@ -41,15 +43,16 @@ export function registerRollback(program: Command): void {
 It shows first what would be taken back, how long that takes and what would be lost. Once begun it is not cancelled: it ends with one side that accepts
 writes, or blocks and asks. The same command again goes on where it ended.
 Exit codes: 4 rolled back, or not confirmed; 0 nothing to do; 2 wrong use, or --yes is missing; 3 refused, or blocked; 5 a system cannot be reached.`)
-    .action((id: string | undefined, options: RollbackOptions) => runSession(options, (session) => (id === undefined ? list(session) : rollback(session, id, options))));
+    .action(onMigration(rollback, list));
 }
 
-async function list(session: Session): Promise<number> {
-  const { migrations } = await (await session.door()).status();
-  session.printJson({ migrations: migrations.map(({ migration, status, phase, startedAt }) => ({ migration, status, phase, startedAt })), exitCode: EXIT.complete });
-  if (migrations.length === 0) session.print('There are no migrations here.');
-  else session.print(...renderTable([{ title: 'migration' }, { title: 'status' }, { title: 'phase' }], migrations.map(({ migration, status, phase }) => [migration, status, phase]), session.terminal.color.dim), '', 'Take one back: npx caravan rollback ID --immediate | --partial --dataset D | --full');
-  return EXIT.complete;
+function list(session: Session): Promise<number> {
+  return listMigrations(session, (migrations) => Promise.resolve({
+    columns: [{ title: 'migration' }, { title: 'status' }, { title: 'phase' }],
+    rows: migrations.map(({ migration, status, phase }) => [migration, status, phase]),
+    json: migrations.map(({ migration, status, phase, startedAt }) => ({ migration, status, phase, startedAt })),
+    hint: 'Take one back: npx caravan rollback ID --immediate | --partial --dataset D | --full',
+  }));
 }
 
 async function rollback(session: Session, id: string, options: RollbackOptions): Promise<number> {

@@ -3,9 +3,9 @@ import type { Command } from 'commander';
 import type { Door, MigrationStatus } from '../../workers/door';
 import { paintByStatus, renderDashboard, statusWords } from '../terminal/dashboard';
 import { formatCount, formatDuration, wholePercent } from '../terminal/quantities';
-import { renderPairs, renderTable } from '../terminal/table';
-import { wrapText } from '../terminal/text-width';
+import { renderPairs } from '../terminal/table';
 import { defineCommand } from './common-options';
+import { listMigrations } from './migration-list';
 import { isFinal, requireMigration, viewOf } from './migration-view';
 import { runSession, type CommonOptions, type Session } from './session';
 import { findRun, pollersOf } from './temporal-calls';
@@ -17,37 +17,26 @@ const TEMPORAL_WAIT_MS = 2_000;
 /** Adds `status [ID]`. */
 export function registerStatus(program: Command): void {
   defineCommand(program, 'status', 'list the migrations, or show one; read from the control store, so it works with no worker', ['status', 'status customer-platform --json'])
-    .argument('[id]', 'name of the migration')
+    .argument('[id]', 'name of the migration; without it the migrations are listed')
     .action((id: string | undefined, options: CommonOptions) => runSession(options, (session) => (id === undefined ? showList(session) : showOne(session, id))));
 }
 
-/** Lists the migrations of every control store that the connections lead to. */
-export async function showList(session: Session): Promise<number> {
-  const { color, marks, columns } = session.terminal;
-  const door = await session.door();
-  const { migrations, unreachable } = await door.status();
-  const rows = migrations.map((one) => {
-    const total = Math.max(one.progress?.total ?? 0, one.progress?.counts.read ?? 0);
-    const percent = one.status === 'complete' ? 100 : wholePercent(one.progress?.counts.read ?? 0, total);
-    return [
-      one.migration, paintByStatus(statusWords(one.status, one.phase), one.status, session.terminal), `${percent}%`,
-      formatCount(one.progress?.counts.read ?? 0), formatCount(one.progress?.openQuarantine ?? 0), ago(one.updatedAt),
-    ];
-  });
-  if (rows.length > 0) {
-    session.print(...renderTable(
-      [{ title: 'migration' }, { title: 'status' }, { title: 'done', align: 'right' }, { title: 'rows', align: 'right' }, { title: 'quarantined', align: 'right' }, { title: 'last change' }],
-      rows, color.dim));
-  } else if (unreachable.length === 0) {
-    const connections = await door.connections();
-    session.print(connections.length > 0
-      ? `No migrations yet in the control stores of: ${connections.map((one) => one.name).join(', ')}. Start one: npx caravan run PLAN`
-      : 'No connections are known. Give one as CARAVAN_CONNECTION_<NAME>=URL, or write caravan.connections.yaml.');
-  }
-  for (const one of unreachable) session.print(...wrapText(`${one.connection}: ${one.message}`, columns, `${color.yellow(marks.warning)} `));
-  session.printJson({ migrations, unreachable });
-  // Listing is partial when a store is away, and empty of meaning when all are.
-  return migrations.length === 0 && unreachable.length > 0 ? 5 : 0;
+/** Lists the migrations of every control store that the connections lead to, with how far they are. */
+export function showList(session: Session): Promise<number> {
+  return listMigrations(session, (migrations) => Promise.resolve({
+    columns: [{ title: 'migration' }, { title: 'status' }, { title: 'done', align: 'right' }, { title: 'rows', align: 'right' }, { title: 'quarantined', align: 'right' }, { title: 'last change' }],
+    rows: migrations.map((one) => rowOf(one, session)),
+    json: migrations,
+  }));
+}
+
+function rowOf(one: MigrationStatus, { terminal }: Session): string[] {
+  const total = Math.max(one.progress?.total ?? 0, one.progress?.counts.read ?? 0);
+  const percent = one.status === 'complete' ? 100 : wholePercent(one.progress?.counts.read ?? 0, total);
+  return [
+    one.migration, paintByStatus(statusWords(one.status, one.phase), one.status, terminal), `${percent}%`,
+    formatCount(one.progress?.counts.read ?? 0), formatCount(one.progress?.openQuarantine ?? 0), ago(one.updatedAt),
+  ];
 }
 
 async function showOne(session: Session, id: string): Promise<number> {

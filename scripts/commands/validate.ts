@@ -8,8 +8,9 @@ import { EXIT, UsageError } from './exit-codes';
 import { follow } from './follow';
 import { interruption } from './interruption';
 import { isFinal, requireMigration } from './migration-view';
+import { onMigration } from './on-migration';
 import { openRun } from './run-session';
-import { actorOf, runSession, shellWord, type CommonOptions, type Session } from './session';
+import { actorOf, shellWord, type CommonOptions, type Session } from './session';
 import { renderWaysOn } from './ways-on';
 
 interface ValidateOptions extends CommonOptions { repair?: boolean; dryRun?: boolean }
@@ -17,13 +18,13 @@ interface ValidateOptions extends CommonOptions { repair?: boolean; dryRun?: boo
 /** Rows that differ which are shown; the target has them all, up to 10,000 of each dataset. */
 const DIFFERENCES_SHOWN = 20;
 
-/** Adds `validate ID`. */
+/** Adds `validate [ID]`. */
 export function registerValidate(program: Command): void {
   defineCommand(program, 'validate', 'compare both sides again: counts, samples, every row, the checks of the plan', ['validate customer-platform', 'validate customer-platform --repair --dry-run', 'validate customer-platform --repair'])
-    .argument('<id>', 'name of the migration')
+    .argument('[id]', 'name of the migration; without it the migrations are listed')
     .option('--repair', 'repair exactly the rows that differ')
     .option('--dry-run', 'with --repair: say what a repair would do, and change nothing')
-    .action((id: string, options: ValidateOptions) => runSession(options, (session) => {
+    .action(onMigration<ValidateOptions>((session, id, options) => {
       if (options.dryRun && !options.repair) throw new UsageError('--dry-run goes with --repair; without it nothing is changed anyway');
       return validate(session, id, options.repair === true && !options.dryRun);
     }));

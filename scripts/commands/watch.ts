@@ -5,8 +5,8 @@ import { defineCommand } from './common-options';
 import { EXIT, exitCodeOfStatus } from './exit-codes';
 import { interruption } from './interruption';
 import { findStatus, isFinal, requireMigration, viewOf } from './migration-view';
-import { runSession, type CommonOptions, type Session } from './session';
-import { showList } from './status';
+import { onMigration } from './on-migration';
+import type { Session } from './session';
 import { rolledBackLine } from './taken-over';
 import { renderWaysOn } from './ways-on';
 
@@ -16,7 +16,7 @@ const LOOK_EVERY_MS = 1_000;
 export function registerWatch(program: Command): void {
   defineCommand(program, 'watch', 'show a migration live until it ends; needs neither Temporal nor a worker', ['watch customer-platform'])
     .argument('[id]', 'name of the migration; without it the migrations are listed')
-    .action((id: string | undefined, options: CommonOptions) => runSession(options, (session) => (id === undefined ? showList(session) : watch(session, id))));
+    .action(onMigration(watch));
 }
 
 async function watch(session: Session, id: string): Promise<number> {

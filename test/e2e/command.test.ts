@@ -17,12 +17,24 @@ describe('the caravan command before anything runs', () => {
     [['resume', 'x', '--skip', '--abort'], /exclude each other/],
     [['resume', 'x', '--set', 'batch_sise=5'], /Did you mean batch_size\?/],
     [['quarantine', 'waive', 'x', '--reason', 'r'], /--dataset, --rule or --row; or --all/],
+    [['resume', '--abort'], /which migration\?/],
+    [['rollback', '--immediate', '--yes'], /which migration\?/],
     [['run', 'missing.yaml'], /no plan file missing\.yaml.*caravan init/],
   ])('%j is bad usage', async (args, message) => {
     const { code, err, out } = await folder.caravan(...args);
     expect(err).toMatch(message);
     expect(err).not.toMatch(/\n\s+at /);
     expect({ code, out }).toEqual({ code: 2, out: '' });
+  });
+
+  test.each(['status', 'watch', 'pause', 'resume', 'approve', 'validate', 'rollback', 'report', 'forget', 'quarantine list', 'quarantine replay'])('%s without an ID lists the migrations, and says which control store is away', async (command) => {
+    const known = await folder.caravan(...command.split(' '), '--json');
+    expect({ code: known.code, out: JSON.parse(known.out) as unknown }).toEqual({ code: 0, out: { migrations: [], unreachable: [] } });
+    folder.env = { CARAVAN_CONNECTION_GONE: 'postgres://nobody@127.0.0.1:1/none' };
+    const away = await folder.caravan(...command.split(' '));
+    folder.env = {};
+    expect(away.out).toContain('gone: ');
+    expect(away.code).toBe(5);
   });
 
   test('a rollback wants to know how far back', async () => {
