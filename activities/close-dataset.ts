@@ -27,7 +27,7 @@ export async function closeDataset(deps: ActivityDependencies, input: DatasetRef
     const ctx = await loadDataset(deps, input);
     const sides = await openSides(deps, ctx, true);
     if (sides.ledger.state === 'closed') return ctx.target.use((client) => summary(client, sides));
-    const held = await takeDatasetFence(ctx.target, input.ref.migration, ctx.name);
+    const held = await takeDatasetFence(ctx.target, { migration: input.ref.migration, dataset: ctx.name, generation: sides.ledger.generation, states: ['open', 'copied'] });
     await markCopied(sides, held);
     await withSource(sides, (source) => enforceAllUnique(source, sides, held, signal));
     for (const stored of await ownObjects(sides)) {

@@ -1,8 +1,8 @@
 import type { CompareResult, DatasetRef } from '../migration/protocol';
 import type { ActivityDependencies } from './dependencies';
 import { compareSides, type Comparison } from './reconciliation/compare-sides';
-import { assertClosed, requireClosed } from './reconciliation/closed-dataset';
-import { takeDatasetFence, underFence } from './reconciliation/dataset-fence';
+import { requireClosed } from './reconciliation/closed-dataset';
+import { takeDatasetFence } from './reconciliation/dataset-fence';
 import type { DatasetSides } from './reconciliation/dataset-sides';
 import { DIFFERENCES_KEPT_MAX, DifferenceCollector, storeDifferences } from './reconciliation/difference-store';
 import { whileAlive } from './reconciliation/liveness';
@@ -48,9 +48,7 @@ async function compareOnly(sides: DatasetSides, signal: AbortSignal): Promise<Co
 }
 
 async function compareAndRepair(sides: DatasetSides, signal: AbortSignal): Promise<CompareResult> {
-  const held = await takeDatasetFence(sides.ctx.target, sides.ctx.ref.migration, sides.ctx.name);
-  // Under the fence nothing opens it again.
-  await underFence(sides.ctx.target, held, (client) => assertClosed(client, sides.ctx));
+  const held = await takeDatasetFence(sides.ctx.target, { migration: sides.ctx.ref.migration, dataset: sides.ctx.name, generation: sides.ledger.generation, states: ['closed'] });
   const repaired: Repaired = { inserted: 0, updated: 0, deleted: 0, quarantined: 0 };
   for (let round = 1; ; round += 1) {
     const before = total(repaired);

@@ -37,7 +37,7 @@ export interface NewGeneration {
 export async function beginAgain(context: DatasetContext, next: NewGeneration): Promise<DatasetRow> {
   const { name, ref, target, targetTable } = context;
   const table: TableName = { schema: targetTable.schema, name: targetTable.table };
-  const held = await takeDatasetFence(target, ref.migration, name);
+  const held = await takeDatasetFence(target, { migration: ref.migration, dataset: name });
   return underFence(target, held, async (client) => {
     const former = await requireRow(client, context);
     if (former.amendment >= next.amendment && former.state !== 'undone') return former;

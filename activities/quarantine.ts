@@ -89,7 +89,7 @@ async function replayOne(deps: ActivityDependencies, ctx: DatasetContext, reques
     const parent = await openSides(deps, await loadDataset(deps, { ref: request.ref, dataset: target.slice(0, dot) }));
     parents.push({ column, parent, parentColumn: target.slice(dot + 1) });
   }
-  const held = await takeDatasetFence(ctx.target, request.ref.migration, ctx.name);
+  const held = await takeDatasetFence(ctx.target, { migration: request.ref.migration, dataset: ctx.name, generation: sides.ledger.generation, states: ['closed'] });
   return withSource(sides, (source) => (source ? replayDataset(source, sides, held, filterOf(request), parents, request.by, signal) : Promise.resolve(nothing)));
 }
 

@@ -10,6 +10,7 @@ import { readDropped, standingOf, type StoredObject } from './reconciliation/dro
 import { whileAlive } from './reconciliation/liveness';
 import { loadRun, targetTable } from './run-context';
 import { hasTable } from './stores/control-store';
+import type { DatasetRow } from './stores/ledger';
 
 /** What other objects lean on comes first. */
 const ORDER: DroppedObject['kind'][] = ['index', 'unique', 'check', 'foreign_key', 'trigger'];
@@ -18,8 +19,7 @@ const ORDER: DroppedObject['kind'][] = ['index', 'unique', 'check', 'foreign_key
 const LEFT_TOLD_MAX = 200;
 
 /** One target table of the plan, and how far the ledger says its dataset is; null: the ledger does not know it. */
-interface LoadedTable { name: string; connection: string; target: PostgresSystem; table: TableName; state: LedgerState | null }
-type LedgerState = 'open' | 'copied' | 'closed' | 'undone';
+interface LoadedTable { name: string; connection: string; target: PostgresSystem; table: TableName; state: DatasetRow['state'] | null; generation: number | null }
 
 /**
  * For datasets that stay as they are (a run that was aborted or cancelled, a dataset that a person skipped): gives the target back what the load took away.
@@ -56,10 +56,10 @@ async function loadedTables(deps: ActivityDependencies, ref: RunRef): Promise<Lo
       for (const [name, dataset] of datasets) {
         if (dataset.target.connection !== connection) continue;
         const { schema, table } = targetTable(name, dataset);
-        tables.push({ name, connection, target, table: { schema, name: table }, state: known.get(name)?.state ?? null });
+        tables.push({ name, connection, target, table: { schema, name: table }, state: known.get(name)?.state ?? null, generation: known.get(name)?.generation ?? null });
       }
       // Datasets that the ledger knows and the plan no longer has: an amendment took them out.
-      for (const [name, { table, state }] of known) if (!Object.hasOwn(plan.datasets, name)) tables.push({ name, connection, target, table, state });
+      for (const [name, entry] of known) if (!Object.hasOwn(plan.datasets, name)) tables.push({ name, connection, target, ...entry });
     } catch (error) {
       // A worker of another side: datasets of that target have nothing to do with ours.
       if (!isMigrationError(error) || error.code !== 'CONNECTION_UNKNOWN') throw error;
@@ -68,11 +68,11 @@ async function loadedTables(deps: ActivityDependencies, ref: RunRef): Promise<Lo
   return tables;
 }
 
-async function ledgerTables(target: PostgresSystem, migration: string): Promise<Map<string, { table: TableName; state: LedgerState }>> {
+async function ledgerTables(target: PostgresSystem, migration: string): Promise<Map<string, Pick<LoadedTable, 'table' | 'state' | 'generation'>>> {
   const { rows } = await target.use(async (client) => ((await hasTable(client, 'dataset'))
-    ? client.query<{ dataset: string; schema: string; name: string; state: LedgerState }>('SELECT dataset, target_schema AS schema, target_table AS name, state FROM caravan.dataset WHERE migration = $1', [migration])
+    ? client.query<{ dataset: string; schema: string; name: string; state: DatasetRow['state']; generation: number }>('SELECT dataset, target_schema AS schema, target_table AS name, state, generation FROM caravan.dataset WHERE migration = $1', [migration])
     : { rows: [] }));
-  return new Map(rows.map(({ dataset, schema, name, state }) => [dataset, { table: { schema, name }, state }]));
+  return new Map(rows.map(({ dataset, schema, name, state, generation }) => [dataset, { table: { schema, name }, state, generation }]));
 }
 
 /** The datasets of one target. */
@@ -169,10 +169,10 @@ class Restoring {
   }
 
   /** A copy that is not at its end gets a new epoch with it: rows that come late would meet triggers that are on again. */
-  private async fenceOf({ name, state }: LoadedTable): Promise<DatasetFence> {
+  private async fenceOf({ name, state, generation }: LoadedTable): Promise<DatasetFence> {
     const known = this.fences.get(name);
     if (known) return known;
-    const held = await takeDatasetFence(this.target, this.migration, name);
+    const held = await takeDatasetFence(this.target, { migration: this.migration, dataset: name, ...(generation === null ? {} : { generation }) });
     if (state !== 'closed' && this.chosen.has(name)) {
       await underFence(this.target, held, (client) => client.query('UPDATE caravan.dataset SET epoch = epoch + 1 WHERE migration = $1 AND dataset = $2', [this.migration, name]));
     }

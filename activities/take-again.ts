@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import type { DatasetRef } from '../migration/protocol';
+import { ownRowsOf } from './connectors/postgres/catalog';
 import type { TableName } from './connectors/postgres/sql';
 import type { DroppedObject } from './connectors/postgres/target-objects';
 import type { ActivityDependencies } from './dependencies';
@@ -24,23 +25,38 @@ export function takeAgain(deps: ActivityDependencies, input: DatasetRef): Promis
     const ctx = await loadDataset(deps, input);
     const { row, objects } = await ctx.target.use((client) => restoredOf(client, ctx));
     if (objects.length === 0) return;
-    const work = async (client: ClientBase): Promise<void> => {
+    if (!row) return ctx.target.transaction((client) => takeBeforeEntry(client, ctx));
+    const held = await takeDatasetFence(ctx.target, { migration: input.ref.migration, dataset: ctx.name, generation: row.generation, states: ['open', 'copied'] });
+    return underFence(ctx.target, held, async (client) => {
       await client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
-      for (const stored of objects) await takeAway(client, stored);
-    };
-    if (row) await underFence(ctx.target, await takeDatasetFence(ctx.target, input.ref.migration, ctx.name), work);
-    else await ctx.target.transaction(work);
+      await takeAll(client, (await restoredOf(client, ctx)).objects);
+    });
   });
 }
 
+/** Of a dataset that no ledger knows, under the lock that enters it: a worker that comes late finds it entered, and leaves all of it alone. */
+async function takeBeforeEntry(client: ClientBase, ctx: DatasetContext): Promise<void> {
+  await client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; SET LOCAL idle_in_transaction_session_timeout = ${LOCK_TIMEOUT_MS / 2}`);
+  await client.query(`LOCK TABLE ${await ownRowsOf(client, tableOf(ctx))} IN SHARE ROW EXCLUSIVE MODE`);
+  const { row, objects } = await restoredOf(client, ctx);
+  if (!row) await takeAll(client, objects);
+}
+
+async function takeAll(client: ClientBase, objects: readonly StoredObject[]): Promise<void> {
+  for (const stored of objects) await takeAway(client, stored);
+}
+
+function tableOf({ targetTable: { schema, table } }: DatasetContext): TableName {
+  return { schema, name: table };
+}
+
 /** Objects of and to the dataset's table that are there. Of a dataset that is new, `openDataset` itself finds all but the proof that a foreign key had. */
-async function restoredOf(client: ClientBase, { ref, name, targetTable }: DatasetContext): Promise<{ row: DatasetRow | null; objects: StoredObject[] }> {
+async function restoredOf(client: ClientBase, ctx: DatasetContext): Promise<{ row: DatasetRow | null; objects: StoredObject[] }> {
   if (!(await hasTable(client, 'dropped_object'))) return { row: null, objects: [] };
-  const row = await loadDatasetRow(client, ref.migration, name);
+  const row = await loadDatasetRow(client, ctx.ref.migration, ctx.name);
   if (row && (row.state === 'closed' || row.state === 'undone' || row.base !== 'empty')) return { row, objects: [] };
-  const table: TableName = { schema: targetTable.schema, name: targetTable.table };
   const objects: StoredObject[] = [];
-  for (const stored of await readDropped(client, ref.migration, ORDER, table)) {
+  for (const stored of await readDropped(client, ctx.ref.migration, ORDER, tableOf(ctx))) {
     const standing = await standingOf(client, stored);
     if (row ? standing !== 'away' : standing === 'unproved') objects.push(stored);
   }

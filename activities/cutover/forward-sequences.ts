@@ -14,7 +14,7 @@ export function forwardAllSequences(deps: ActivityDependencies, input: StepInput
       signal.throwIfAborted();
       const ctx = await loadDataset(deps, { ref, dataset });
       const sides = await openSides(deps, ctx);
-      await forwardSequences(sides, await takeDatasetFence(ctx.target, ref.migration, dataset));
+      await forwardSequences(sides, await takeDatasetFence(ctx.target, { migration: ref.migration, dataset, generation: sides.ledger.generation }));
       datasets += 1;
     }
     return { what: `Sequences of ${datasets} datasets stand at the further of both sides.`, datasets };

@@ -12,8 +12,7 @@ export function requireClosed(ctx: DatasetContext): Promise<void> {
   return ctx.target.use((client) => assertClosed(client, ctx));
 }
 
-/** As `requireClosed`, in the caller's transaction. */
-export async function assertClosed(client: ClientBase, { ref, name }: Pick<DatasetContext, 'ref' | 'name'>): Promise<void> {
+async function assertClosed(client: ClientBase, { ref, name }: Pick<DatasetContext, 'ref' | 'name'>): Promise<void> {
   const state = await stateOf(client, ref.migration, name);
   if (state === 'closed') return;
   const found = state === null ? 'was never copied' : state === 'undone' ? 'was rolled back' : state === 'open' ? 'is copied in part only' : 'is copied, but its indexes and counts are not finished';

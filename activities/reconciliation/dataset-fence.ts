@@ -4,6 +4,7 @@ import { MigrationError } from '../../migration/errors';
 import { sqlState } from '../connectors/postgres/errors';
 import type { PostgresSystem } from '../connectors/postgres/system';
 import { noCounts, type Counts } from '../../migration/accounting';
+import type { DatasetRow } from '../stores/ledger';
 
 const LOCK_WAIT = '5s';
 const ATTEMPTS = 3;
@@ -12,30 +13,39 @@ const ATTEMPTS = 3;
 export interface DatasetFence { migration: string; dataset: string; generation: number; fence: string }
 
 /**
+ * The dataset as the caller found it, and the states in which its work makes sense. A worker that was away for a while must not take the fence of a dataset
+ * that others have finished, taken back or begun again meanwhile: what it decided before is no longer true. Left out: the caller looks once more under the fence.
+ */
+export interface FenceClaim { migration: string; dataset: string; generation?: number; states?: readonly DatasetRow['state'][] }
+
+/**
  * Takes the fence in a transaction of its own. Waits 5 s for a former holder's open transaction, then ends that very backend
  * (told by its application name): an abandoned index build would otherwise hold the next attempt up for hours.
- * @throws MigrationError `FENCED` when the ledger does not know the dataset.
+ * While the fence is held, generation and state stay as they are. @throws MigrationError `FENCED` when the ledger does not know the dataset so.
  */
-export async function takeDatasetFence(system: PostgresSystem, migration: string, dataset: string): Promise<DatasetFence> {
+export async function takeDatasetFence(system: PostgresSystem, claim: FenceClaim): Promise<DatasetFence> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await system.use((client) => takeOnce(client, migration, dataset));
+      return await system.use((client) => takeOnce(client, claim));
     } catch (error) {
       const busy = error instanceof MigrationError && error.details.sqlstate === '55P03';
       if (!busy || attempt === ATTEMPTS) throw error;
-      await system.use((client) => endFormerHolder(client, migration, dataset));
+      await system.use((client) => endFormerHolder(client, claim));
     }
   }
 }
 
-async function takeOnce(client: ClientBase, migration: string, dataset: string): Promise<DatasetFence> {
+async function takeOnce(client: ClientBase, { migration, dataset, generation, states }: FenceClaim): Promise<DatasetFence> {
   await client.query(`BEGIN; SET LOCAL lock_timeout = '${LOCK_WAIT}'`);
   try {
     const { rows } = await client.query<{ fence: string; generation: number }>(
-      'UPDATE caravan.dataset SET fence = fence + 1 WHERE migration = $1 AND dataset = $2 RETURNING fence::text AS fence, generation', [migration, dataset]);
+      `UPDATE caravan.dataset SET fence = fence + 1
+       WHERE migration = $1 AND dataset = $2 AND generation = coalesce($3::int, generation) AND state = ANY (coalesce($4::text[], ARRAY[state]))
+       RETURNING fence::text AS fence, generation`,
+      [migration, dataset, generation ?? null, states ?? null]);
     await client.query('COMMIT');
     const row = rows[0];
-    if (!row) throw new MigrationError('FENCED', `dataset ${dataset}: the ledger has no such dataset yet; copy it first`);
+    if (!row) throw new MigrationError('FENCED', `dataset ${dataset} is not as this attempt found it, or was never copied: another worker has gone on with it; this attempt changed nothing and stops`);
     return { migration, dataset, generation: row.generation, fence: row.fence };
   } catch (error) {
     await client.query('ROLLBACK').catch(() => undefined);
@@ -44,7 +54,7 @@ async function takeOnce(client: ClientBase, migration: string, dataset: string):
   }
 }
 
-async function endFormerHolder(client: ClientBase, migration: string, dataset: string): Promise<void> {
+async function endFormerHolder(client: ClientBase, { migration, dataset }: FenceClaim): Promise<void> {
   await client.query(
     `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
      WHERE application_name = $1 AND datname = current_database() AND pid <> pg_backend_pid()`, [tagOf(migration, dataset)]);

@@ -86,7 +86,7 @@ export class Settling {
     const { connection } = this.place(dataset);
     const target = this.targets.get(connection);
     if (!target) throw new MigrationError('INTERNAL', `the target of dataset ${dataset} is not reached`);
-    const held = this.fences.get(dataset) ?? await takeDatasetFence(target, this.ref.migration, dataset);
+    const held = this.fences.get(dataset) ?? await takeDatasetFence(target, { migration: this.ref.migration, dataset, states: ['closed'] });
     this.fences.set(dataset, held);
     return { target, held };
   }

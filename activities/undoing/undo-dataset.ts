@@ -69,7 +69,7 @@ export async function stopCopies({ target, ref, name }: DatasetContext): Promise
   if (!known) return null;
   if (known.state === 'undone') return 'undone';
   await target.use((client) => endCopies(client, ref.migration, name));
-  const held = await takeDatasetFence(target, ref.migration, name);
+  const held = await takeDatasetFence(target, { migration: ref.migration, dataset: name, generation: known.generation, states: ['open', 'copied', 'closed'] });
   await underFence(target, held, (client) => client.query('UPDATE caravan.dataset SET epoch = epoch + 1 WHERE migration = $1 AND dataset = $2', [ref.migration, name]));
   return held;
 }

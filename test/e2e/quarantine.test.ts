@@ -90,18 +90,18 @@ describe('quarantine', () => {
 
   test('whoever lost the dataset\'s fence changes nothing', async () => {
     const { target } = await loadDataset(run.deps, { ref, dataset: 'notes' });
-    const stale = await takeDatasetFence(target, 'quarantine', 'notes');
-    await takeDatasetFence(target, 'quarantine', 'notes');
+    const stale = await takeDatasetFence(target, { migration: 'quarantine', dataset: 'notes' });
+    await takeDatasetFence(target, { migration: 'quarantine', dataset: 'notes' });
     await expect(underFence(target, stale, (client) => client.query('DELETE FROM notes'))).rejects.toMatchObject({ code: 'FENCED' });
     expect((await run.target.query('SELECT count(*)::int AS n FROM notes')).rows[0]).toEqual({ n: 2 });
   });
 
   test('a holder that never ends is ended by the next one', async () => {
     const { target } = await loadDataset(run.deps, { ref, dataset: 'notes' });
-    const stuck = await takeDatasetFence(target, 'quarantine', 'notes');
+    const stuck = await takeDatasetFence(target, { migration: 'quarantine', dataset: 'notes' });
     const hung = underFence(target, stuck, (client) => client.query('SELECT pg_sleep(600)')).catch((error: unknown) => error);
     await new Promise((resolve) => setTimeout(resolve, 500));
-    const next = await takeDatasetFence(target, 'quarantine', 'notes');
+    const next = await takeDatasetFence(target, { migration: 'quarantine', dataset: 'notes' });
     expect(Number(next.fence)).toBeGreaterThan(Number(stuck.fence));
     expect(await hung).toMatchObject({ name: 'MigrationError' });
   });

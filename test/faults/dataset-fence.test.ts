@@ -1,5 +1,6 @@
 import { asPostgres } from '../../activities/connectors/postgres/system';
 import { takeDatasetFence } from '../../activities/reconciliation/dataset-fence';
+import type { RunRef } from '../../migration/protocol';
 import { activitiesRun, type ActivitiesRun } from '../fixtures/activities-run';
 import { until } from '../fixtures/until';
 
@@ -23,12 +24,36 @@ describe('a worker that closes a dataset, stalls, and wakes up when another has 
     await run.legacy.query('BEGIN; ALTER SEQUENCE numbered_id_seq RENAME TO away; ALTER SEQUENCE away RENAME TO numbered_id_seq');
     const closing = run.call(run.activities.closeDataset, { ref, dataset }).then(() => null, (error: unknown) => error);
     await until(async () => (await run.legacy.query('SELECT FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())')).rowCount === 1);
-    await takeDatasetFence(asPostgres(run.deps.systems.open('new')), ref.migration, dataset);
+    await takeDatasetFence(asPostgres(run.deps.systems.open('new')), { migration: ref.migration, dataset });
     await run.legacy.query('COMMIT');
 
     expect(await closing).toMatchObject({ code: 'FENCED' });
     expect(await next()).toEqual({ at: 1, called: false });
     await run.call(run.activities.closeDataset, { ref, dataset });
     expect(await next()).toEqual({ at: 50, called: true });
+  });
+
+  // Each decided before it stalled that there is something to do; meanwhile others went further.
+  test.each([
+    { what: 'closes', reached: 'copied', others: `state = 'undone'`, act: (ref: RunRef, dataset: string) => run.call(run.activities.closeDataset, { ref, dataset }) },
+    { what: 'closes the generation before', reached: 'copied', others: 'generation = generation + 1', act: (ref: RunRef, dataset: string) => run.call(run.activities.closeDataset, { ref, dataset }) },
+    { what: 'repairs', reached: 'closed', others: `state = 'undone'`, act: (ref: RunRef, dataset: string) => run.call(run.activities.compareRows, { ref, dataset, repair: true }) },
+    { what: 'settles references of', reached: 'closed', others: `state = 'undone'`, act: (ref: RunRef, dataset: string) => run.call(run.activities.settleReferences, { ref, datasets: [dataset] }) },
+    { what: 'takes back', reached: 'closed', others: 'generation = generation + 1', act: (ref: RunRef, dataset: string) => run.call(run.activities.undoDataset, { ref, dataset, attempt: 1, policy: 'keep_new' as const, leaving: [dataset] }) },
+  ])('$what no dataset of which others have set $others meanwhile', async ({ what, reached, others, act }) => {
+    const dataset = `late_${what.split(' ').join('_')}_${reached}`;
+    await run.legacy.query(`CREATE TABLE ${dataset} (id int PRIMARY KEY, v text); INSERT INTO ${dataset} VALUES (1, 'a'), (2, 'b')`);
+    await run.target.query(`CREATE TABLE ${dataset} (id int PRIMARY KEY, v text); CREATE INDEX ON ${dataset} (v); CREATE FUNCTION ${dataset}_f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER t BEFORE INSERT ON ${dataset} FOR EACH ROW EXECUTE FUNCTION ${dataset}_f()`);
+    const { ref } = await run.admit({ migration: dataset, datasets: { [dataset]: { source: { connection: 'legacy' }, target: { connection: 'new' } } } });
+    await run.copy(ref, dataset);
+    if (reached === 'closed') await run.call(run.activities.closeDataset, { ref, dataset });
+    await run.target.query(`BEGIN; SELECT FROM caravan.dataset WHERE migration = '${dataset}' FOR UPDATE`);
+    const late = act(ref, dataset).then(() => null, (error: unknown) => error);
+    await until(async () => (await run.target.query('SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))')).rowCount === 1);
+    await run.target.query(`UPDATE caravan.dataset SET ${others} WHERE migration = '${dataset}'; COMMIT`);
+    const left = async () => (await run.target.query(`SELECT to_jsonb(d) AS ledger, (SELECT jsonb_agg(x ORDER BY id) FROM ${dataset} x) AS rows, (SELECT tgenabled FROM pg_trigger WHERE tgrelid = '${dataset}'::regclass AND NOT tgisinternal) AS trigger FROM caravan.dataset d WHERE migration = '${dataset}'`)).rows;
+    const before = await left();
+    expect(await late).toMatchObject({ code: 'FENCED' });
+    expect(await left()).toEqual(before);
   });
 });

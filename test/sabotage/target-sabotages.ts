@@ -58,6 +58,25 @@ export const TARGET_SABOTAGES: readonly Sabotage[] = [
     suite: 'test/e2e/quarantine.test.ts', test: 'whoever lost the dataset\'s fence changes nothing',
   },
   {
+    name: 'the fence is taken of a dataset that others have taken back meanwhile',
+    edits: [{ file: 'activities/reconciliation/dataset-fence.ts', find: 'AND state = ANY (coalesce($4::text[], ARRAY[state]))', replace: 'AND coalesce($4::text[], ARRAY[state]) IS NOT NULL' }],
+    suite: 'test/faults/dataset-fence.test.ts', test: 'meanwhile',
+  },
+  {
+    name: 'the fence is taken of a dataset that began again meanwhile',
+    edits: [{ file: 'activities/reconciliation/dataset-fence.ts', find: 'AND generation = coalesce($3::int, generation)', replace: 'AND coalesce($3::int, generation) > 0' }],
+    suite: 'test/faults/dataset-fence.test.ts', test: 'meanwhile',
+  },
+  {
+    // Two guards stand here: the claim of the fence, and the second look under it.
+    name: 'a worker that wakes up takes the indexes of a finished table away',
+    edits: [
+      { file: 'activities/take-again.ts', find: `generation: row.generation, states: ['open', 'copied'] }`, replace: 'generation: row.generation }' },
+      { file: 'activities/take-again.ts', find: 'await takeAll(client, (await restoredOf(client, ctx)).objects);', replace: 'await takeAll(client, objects);' },
+    ],
+    suite: 'test/faults/named-sites.test.ts', test: 'a worker stalls before it takes the dataset, 2',
+  },
+  {
     name: 'the orphan pass is skipped',
     edits: [{ file: 'activities/settle-references.ts', find: '  await toFixpoint(settling, references, signal);', replace: '  void toFixpoint; void references;' }],
     suite: 'test/e2e/references.test.ts', test: '',
