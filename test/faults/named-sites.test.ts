@@ -27,7 +27,7 @@ describe(`faults at statements that change something (CARAVAN_FAULT_SEED=${seed}
     }
   }, 180_000);
 
-  test.each(NAMED_SITES.filter(({ name, blows }) => blows.length > 1 || name.startsWith('a generation')))('$name', async ({ shape, blows }) => {
+  test.each(NAMED_SITES.filter(({ name, blows }) => blows.length > 1 || /^a (generation|worker) /.test(name)))('$name', async ({ shape, blows }) => {
     expect(await campaign.strikeAll(FAULT_SHAPES.find((one) => one.name === shape)!, blows)).toBe(blows.length);
   }, 180_000);
 
