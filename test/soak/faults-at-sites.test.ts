@@ -5,8 +5,8 @@ import { FaultTable } from '../fixtures/fault-table';
 import { chosenSeed, seededRandom } from '../fixtures/seeded';
 import { FAULTS, PASSING_STATES, type Fault } from '../fixtures/wire-proxy';
 
-/** Zombies wait for the time limits of what they hold, so there are fewer of them. */
-const ZOMBIES = 2;
+/** Zombies of each shape. They wait for the time limits of what they hold, so there are fewer of them. */
+const ZOMBIES = Number(process.env['CARAVAN_FAULT_ZOMBIES'] ?? 6);
 const QUICK = FAULTS.filter((fault) => fault !== 'held');
 /** Faults per distinct statement and shape, of four kinds. */
 const KINDS = Number(process.env['CARAVAN_FAULT_KINDS'] ?? 1);
