@@ -52,7 +52,7 @@ export const LIFE_SABOTAGES: readonly Sabotage[] = [
       file: 'activities/cutover/life-step.ts', find: '      const evidence = await work({ ...run,',
       replace: `      await closeStep(run.control, input.ref, opened, 'done', { what: '' });\n      const evidence = await work({ ...run,`,
     }],
-    suite: 'test/faults/rollback-workers.test.ts', test: 'their worker killed in the middle',
+    suite: 'test/faults/rollback-workers.test.ts', test: 'killed in the middle of a step',
   },
   {
     name: 'caravan run leaves a rollback before its workflow has closed',
