@@ -119,7 +119,8 @@ export interface StepInput { ref: RunRef; attempt: number; step: string }
 export interface SideInput extends StepInput { side: Side }
 export interface ProofInput extends StepInput { refusing: Side[]; accepting: Side[] }
 export interface SwitchInput extends StepInput { application: string; to: Direction }
-export interface RecordedStepInput extends StepInput { evidence: StepEvidence }
+/** `tookMs`: how long it was carried out before it was put on record; default 0. */
+export interface RecordedStepInput extends StepInput { evidence: StepEvidence; tookMs?: number }
 export interface UndoInput { ref: RunRef; id: number }
 /** `unclaimed`: rows that were written on the new side in a try that was undone. */
 export interface OpenCutover { attempt: number; complete: boolean; leftovers: LifeStep[]; unclaimed: number }

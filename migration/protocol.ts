@@ -167,7 +167,8 @@ export interface ProductionResult { datasets: DatasetOutcome[]; movedToQuarantin
 export interface DatasetOutcome { dataset: string; state: 'done' | 'skipped'; closed?: ClosedDataset; skipped?: string[] }
 /** Start of `validation` on its own: the name of a plan (default: the migration's name), or a whole plan. `repair` overrides the plan. */
 export interface ValidationStart { migration?: string; plan?: string | object; repair?: boolean; activityQueue?: string; leaveOut?: string[] }
-export interface ValidationResult { checks: CheckOutcome[]; comparisons: CompareResult[]; skipped: string[] }
+/** `checksMs`: time of the plan's checks, which follow the comparisons. Runs of before it was measured have none. */
+export interface ValidationResult { checks: CheckOutcome[]; comparisons: CompareResult[]; skipped: string[]; checksMs?: number }
 export interface PreparationResult { inventory: InventorySummary | null; created: string[]; checks: CheckOutcome[]; skipped: string[] }
 export interface DatasetRef { ref: RunRef; dataset: string }
 /** With `bundle` these tiny datasets move, and `dataset` stands for them. */

@@ -24,9 +24,9 @@ export class CutoverStage {
     return outcome.value;
   }
 
-  /** Puts on record what other workflows did. */
-  record(step: string, evidence: StepEvidence): Promise<LifeStep> {
-    return this.take(step, (activities, opened) => activities.recordStep({ ...opened, evidence }));
+  /** Puts on record what other workflows did. `tookMs`: how long that took them. */
+  record(step: string, evidence: StepEvidence, tookMs = 0): Promise<LifeStep> {
+    return this.take(step, (activities, opened) => activities.recordStep({ ...opened, evidence, tookMs }));
   }
 
   /** A root that is gone needs no word. */

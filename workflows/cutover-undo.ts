@@ -26,6 +26,7 @@ export async function undoAttempt(stage: CutoverStage, leftovers?: LifeStep[]): 
 /** Nobody writes on either side now: what differs was written on the new side while it was open. */
 async function recordNewRows(stage: CutoverStage): Promise<void> {
   const { input: { ref, attempt, view, activityQueue, leaveOut = [] }, queue } = stage;
+  const began = Date.now();
   let evidence: StepEvidence;
   try {
     if (view.paged) throw failure('VALIDATION_FAILED', 'so many datasets are not compared here');
@@ -41,7 +42,8 @@ async function recordNewRows(stage: CutoverStage): Promise<void> {
     if (!isExpected(error)) throw error;
     evidence = { what: `What was written on the new side while it was open could not be listed: ${describeFailure(error).message}`, rows: -1 };
   }
-  const recorded = await patiently(stage, CUTOVER_STEPS.newRows, () => stepActivities(queue, CUTOVER_STEPS.newRows).recordStep({ ref, attempt, step: CUTOVER_STEPS.newRows, evidence }));
+  const tookMs = Date.now() - began;
+  const recorded = await patiently(stage, CUTOVER_STEPS.newRows, () => stepActivities(queue, CUTOVER_STEPS.newRows).recordStep({ ref, attempt, step: CUTOVER_STEPS.newRows, evidence, tookMs }));
   await stage.tell(lifeStepSignal, recorded);
 }
 

@@ -79,11 +79,12 @@ async function decideOnNewRows(stage: CutoverStage): Promise<void> {
 async function moveInside(stage: CutoverStage): Promise<MovedGroups> {
   const { input, steps } = stage;
   if (input.move === undefined) return { leaveOut: input.leaveOut ?? [], notRestored: [] };
+  const began = Date.now();
   const moved = await moveGroups(input, input.move, async (workflowId, production, summary) => {
     const outcome = await steps.run(`cutover: move ${production.group ?? ''}`, () => runChild<ProductionInput, ProductionResult>(steps, WORKFLOWS.productionMigration, { workflowId, input: production, summary }), { heedsPause: () => true });
     return outcome.state === 'done' ? outcome.value : null;
   });
-  await stage.record(CUTOVER_STEPS.move, { what: 'The datasets moved while both sides refused writes.', left_out: moved.leaveOut.length });
+  await stage.record(CUTOVER_STEPS.move, { what: 'The datasets moved while both sides refused writes.', left_out: moved.leaveOut.length }, Date.now() - began);
   return moved;
 }
 
@@ -92,20 +93,23 @@ async function syncAndValidate(stage: CutoverStage, leaveOut: string[]): Promise
   const { input, steps } = stage;
   const view = { ...input.view, settings: { ...input.view.settings, validate: true, repair: true } };
   const child: RunInput = { ref: input.ref, view, root: input.root, activityQueue: input.activityQueue, leaveOut };
+  const began = Date.now();
   const outcome = await steps.run(`cutover: ${CUTOVER_STEPS.sync}`, () => runChild<RunInput, ValidationResult>(steps, WORKFLOWS.validation, { workflowId: `${input.root}/4-validation`, input: child, summary: 'final sync and checks' }), { heedsPause: () => true });
-  const validated = outcome.state === 'done' ? outcome.value : { checks: [], comparisons: [], skipped: [] };
+  const tookMs = Date.now() - began;
+  const validated: ValidationResult = outcome.state === 'done' ? outcome.value : { checks: [], comparisons: [], skipped: [] };
   const sum = (of: 'compared' | 'repaired'): number => validated.comparisons.reduce((total, result) => total + result[of], 0);
   const [compared, repaired] = [sum('compared'), sum('repaired')];
-  await stage.record(CUTOVER_STEPS.sync, { what: `${compared} rows compared on both sides, ${repaired} of the target brought to what the source says, deletes included.`, compared, repaired });
+  await stage.record(CUTOVER_STEPS.sync, { what: `${compared} rows compared on both sides, ${repaired} of the target brought to what the source says, deletes included.`, compared, repaired }, tookMs - (validated.checksMs ?? 0));
   const skipped = validated.skipped.length > 0 ? ` A person accepted: ${firstNames(validated.skipped)}.` : '';
-  await stage.record(CUTOVER_STEPS.validate, { what: `Rows, counts, samples and ${validated.checks.length} checks judged.${skipped}`, checks: validated.checks.length, accepted: validated.skipped.length });
+  await stage.record(CUTOVER_STEPS.validate, { what: `Rows, counts, samples and ${validated.checks.length} checks judged.${skipped}`, checks: validated.checks.length, accepted: validated.skipped.length }, validated.checksMs);
   return validated;
 }
 
 async function passGates(stage: CutoverStage): Promise<void> {
   const { gates } = stage.input;
   if (gates.length === 0) return;
+  const began = Date.now();
   await stage.tell(gatesWantedSignal, { workflowId: stage.workflowId, gates });
   await stage.gatesOpen();
-  await stage.record(CUTOVER_STEPS.gates, { what: `Open: ${gates.join(', ')}.`, gates: gates.length });
+  await stage.record(CUTOVER_STEPS.gates, { what: `Open: ${gates.join(', ')}.`, gates: gates.length }, Date.now() - began);
 }

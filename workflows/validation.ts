@@ -44,13 +44,14 @@ async function validate(input: RunInput, steps: Steps): Promise<ValidationResult
   const proven = await (input.view.paged ? provePages(input, steps) : proveAll(input, steps));
   let checked: CheckOutcome[] = [];
   const { skipped } = proven;
+  const began = Date.now();
   const outcome = await steps.run('checks after', async () => {
     const answer = await longControlActivities(controlQueue(input.activityQueue), 'checks after').runChecks({ ref: input.ref, when: 'after' });
     checked = answer.outcomes;
     requirePassed(answer);
   }, { skippable: true });
   if (outcome.state === 'skipped') skipped.push('checks after');
-  return { checks: [...proven.checks, ...checked], comparisons: proven.comparisons, skipped };
+  return { checks: [...proven.checks, ...checked], comparisons: proven.comparisons, skipped, checksMs: Date.now() - began };
 }
 
 /** Every dataset with its results, in the plan's order, whichever lane was faster. */

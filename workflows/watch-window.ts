@@ -18,8 +18,9 @@ type Monitor = NonNullable<CutoverView['monitor']>;
  * @throws `LEASE_LOST` once a rollback is through.
  */
 export async function watchWindow(stage: CutoverStage, monitor: Monitor, baseline: StepEvidence): Promise<void> {
+  const began = Date.now();
   const outcome = await stage.steps.run(`cutover: ${CUTOVER_STEPS.monitor}`, () => watched(stage, monitor, baseline), { skippable: true });
-  await stage.record(CUTOVER_STEPS.monitor, outcome.state === 'done' ? outcome.value : { what: 'A person accepted the failed monitoring.' });
+  await stage.record(CUTOVER_STEPS.monitor, outcome.state === 'done' ? outcome.value : { what: 'A person accepted the failed monitoring.' }, Date.now() - began);
 }
 
 async function watched(stage: CutoverStage, { forMs, everyMs, failures = 3, onFail }: Monitor, baseline: StepEvidence): Promise<StepEvidence> {

@@ -16,10 +16,10 @@ export interface StepWork extends RunContext { attempt: number; epoch: number; s
  * have left something behind, so its undo stays due. The same step of the same attempt again goes on with the same epoch; one that is done answers at once.
  * @throws MigrationError of `work`, `LEASE_LOST`, `PLAN_AMENDED`.
  */
-export function performStep(deps: ActivityDependencies, input: StepInput, undo: StepUndo, work: (work: StepWork) => Promise<StepEvidence>): Promise<LifeStep> {
+export function performStep(deps: ActivityDependencies, input: StepInput & { tookMs?: number }, undo: StepUndo, work: (work: StepWork) => Promise<StepEvidence>): Promise<LifeStep> {
   return whileAlive(async (signal) => {
     const run = await loadRun(deps, input.ref);
-    const opened = await openStep(run.control, input.ref, { attempt: input.attempt, step: input.step, undo });
+    const opened = await openStep(run.control, input.ref, { attempt: input.attempt, step: input.step, undo, tookMs: input.tookMs });
     if (opened.state === 'done') return opened;
     if (opened.state === 'undone') throw new MigrationError('FENCED', `step ${input.step} was taken back; whoever still carries it out comes too late and changes nothing.`);
     try {

@@ -3,8 +3,8 @@ import type { LifeStep, RunRef, StepEvidence, StepState, StepUndo } from '../../
 import type { PostgresSystem } from '../connectors/postgres/system';
 import { audit, hasTable, leaseLost } from './control-store';
 
-/** A step to carry out. `attempt`: the try at a cutover, or at a rollback, that it belongs to. */
-export interface StepPlan { attempt: number; step: string; undo: StepUndo }
+/** A step to carry out. `attempt`: the try at a cutover, or at a rollback, that it belongs to. `tookMs`: how long ago it began; default 0. */
+export interface StepPlan { attempt: number; step: string; undo: StepUndo; tookMs?: number }
 
 const COLUMNS = `id::int AS id, attempt::int AS attempt, step, state, epoch::int AS epoch, undo, evidence,
   to_char(opened_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "openedAt", to_char(closed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "closedAt"`;
@@ -14,15 +14,16 @@ const COLUMNS = `id::int AS id, attempt::int AS attempt, step, state, epoch::int
  * is refused by the databases it writes to. The same step of the same attempt again is the same entry with the same epoch.
  * @throws MigrationError `LEASE_LOST`.
  */
-export async function openStep(control: PostgresSystem, ref: RunRef, { attempt, step, undo }: StepPlan): Promise<LifeStep> {
+export async function openStep(control: PostgresSystem, ref: RunRef, { attempt, step, undo, tookMs = 0 }: StepPlan): Promise<LifeStep> {
   return control.transaction(async (client) => {
     const epoch = await lockEpoch(client, ref);
     const known = await client.query<LifeStep>(`SELECT ${COLUMNS} FROM caravan.step WHERE migration = $1 AND attempt = $2 AND step = $3`, [ref.migration, attempt, step]);
     if (known.rows[0]) return known.rows[0];
     await client.query('UPDATE caravan.migration SET epoch = $2 WHERE name = $1', [ref.migration, epoch + 1]);
     const { rows } = await client.query<LifeStep>(
-      `INSERT INTO caravan.step (migration, lease, attempt, step, state, epoch, undo) VALUES ($1, $2, $3, $4, 'open', $5, $6) RETURNING ${COLUMNS}`,
-      [ref.migration, ref.lease, attempt, step, epoch + 1, JSON.stringify(undo)]);
+      `INSERT INTO caravan.step (migration, lease, attempt, step, state, epoch, undo, opened_at)
+       VALUES ($1, $2, $3, $4, 'open', $5, $6, clock_timestamp() - make_interval(secs => $7::float8 / 1000)) RETURNING ${COLUMNS}`,
+      [ref.migration, ref.lease, attempt, step, epoch + 1, JSON.stringify(undo), tookMs]);
     await audit(client, ref.migration, 'caravan', 'step_opened', { attempt, step, undo: undo.do });
     return rows[0] as LifeStep;
   });

@@ -43,6 +43,15 @@ describe('the steps of a cutover and their undo', () => {
     expect((await open()).leftovers).toEqual([]);
   });
 
+  test('what other workflows did began before it is put on record', async () => {
+    const { attempt } = await open();
+    const record = () => run.call(run.activities.recordStep, { ref, attempt, step: 'final sync', evidence: { what: 'equal' }, tookMs: 90_000 });
+    const recorded = await record();
+    const lasted = Date.parse(recorded.closedAt ?? '') - Date.parse(recorded.openedAt);
+    expect([Math.floor(lasted / 10_000), recorded.state]).toEqual([9, 'done']);
+    expect(await record()).toEqual(recorded);
+  });
+
   test('the old side is not opened while the new one takes writes', async () => {
     const { attempt } = await open();
     await run.call(run.activities.blockWrites, { ref, attempt, step: 'block target', side: 'target' });

@@ -8,7 +8,7 @@ export const CUTOVER_SABOTAGES: readonly Sabotage[] = [
   {
     name: 'the undo of a step is registered after the step',
     edits: [
-      { file: 'activities/cutover/life-step.ts', find: 'step: input.step, undo });', replace: 'step: input.step, undo: { do: \'none\' } });' },
+      { file: 'activities/cutover/life-step.ts', find: 'step: input.step, undo, tookMs: input.tookMs });', replace: 'step: input.step, undo: { do: \'none\' } });' },
       { file: 'activities/cutover/life-step.ts', find: 'return await closed(run, opened, \'done\', evidence);', replace: 'await run.control.use((client) => client.query(\'UPDATE caravan.step SET undo = $2 WHERE id = $1\', [opened.id, JSON.stringify(undo)])); return await closed(run, opened, \'done\', evidence);' },
     ],
     suite: STEPS, test: 'has its undo on record',

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { COMPLETE_STEP, CUTOVER_STEPS } from '../../migration/cutover-steps';
 import type { LifeStep, LifeView, StepUndo } from '../../migration/protocol';
 import { datasetView, disconnect, play, refused, runView, type Activities, type World } from './harness';
@@ -14,6 +15,8 @@ const LIFE: LifeView = {
 class Steps {
   readonly kept: LifeStep[] = [];
   readonly taken: string[] = [];
+  /** How long what other workflows did is said to have lasted, in ms. */
+  readonly lasted = new Map<string, number>();
 
   activities(failing: Record<string, () => Error | null> = {}): Partial<Activities> {
     const take = (undo: (input: Record<string, unknown>) => StepUndo) => (input: { attempt: number; step: string }): Promise<LifeStep> => {
@@ -30,7 +33,11 @@ class Steps {
     };
     const none = take(() => ({ do: 'none' }));
     return {
-      measureBaseline: none, proveWriters: none, forwardSequences: none, recordStep: none,
+      measureBaseline: none, proveWriters: none, forwardSequences: none,
+      recordStep: (input) => {
+        this.lasted.set(input.step, input.tookMs ?? 0);
+        return none(input);
+      },
       blockWrites: take(({ side }) => (side === 'source' ? { do: 'allow_writes', side } : { do: 'none' })),
       allowWrites: take(({ side }) => (side === 'target' ? { do: 'block_writes', side } : { do: 'none' })),
       switchApplication: take(({ application }) => ({ do: 'switch_application', application: String(application), to: 'legacy' })),
@@ -55,7 +62,13 @@ const scenario = (name: string, steps: Steps, life: LifeView, failing: Record<st
 describe('a cutover', () => {
   it('takes its steps in order, moves the rows inside, and waits for the gate before the switch', async () => {
     const steps = new Steps();
-    await play(scenario('cutover', steps, LIFE), async ({ handle, until, result, world, progress }) => {
+    const slow = { name: 'counts', kind: 'integrity' as const, verdict: 'passed' as const, detail: '' };
+    const whole = scenario('cutover', steps, LIFE);
+    const proving: Partial<Activities> = {
+      compareCounts: async ({ dataset }) => { await setTimeout(700); return { ...slow, dataset }; },
+      runChecks: async () => { await setTimeout(300); return { outcomes: [slow], failed: 0 }; },
+    };
+    await play({ ...whole, activities: (world) => ({ ...whole.activities(world), ...proving }) }, async ({ handle, until, result, world, progress }) => {
       await until(({ waitingFor }) => waitingFor.includes('go_live'));
       expect(steps.taken).toEqual(FORWARD.slice(0, -1));
       expect(world.named('compareRows')).toMatchObject([{ dataset: 'users', repair: true }]);
@@ -63,6 +76,10 @@ describe('a cutover', () => {
       expect((await result()).status).toBe('complete');
       expect(steps.taken).toEqual([...FORWARD, 'switch shop', 'switch jobs', CUTOVER_STEPS.openTarget, CUTOVER_STEPS.proveOpen, CUTOVER_STEPS.monitor, CUTOVER_STEPS.legacy, COMPLETE_STEP]);
       expect((await progress()).steps?.map(({ step }) => step)).toEqual(steps.taken);
+      expect(steps.lasted.get(CUTOVER_STEPS.sync)).toBeGreaterThanOrEqual(700);
+      expect(steps.lasted.get(CUTOVER_STEPS.validate)).toBeGreaterThanOrEqual(300);
+      expect(steps.lasted.get(CUTOVER_STEPS.monitor)).toBeGreaterThanOrEqual(1_000);
+      expect(steps.lasted.get(COMPLETE_STEP)).toBe(0);
     });
   });
 
