@@ -86,7 +86,7 @@ describe('a cutover', () => {
   it('undoes itself when the clock runs out while it is blocked, and a retry is another try', async () => {
     const steps = new Steps();
     let broken = true;
-    const life = { ...LIFE, gates: [], downtimeToleranceMs: 4_000 };
+    const life = { ...LIFE, gates: [], downtimeToleranceMs: 15_000 };
     await play(scenario('cutover-undone', steps, life, { 'switch jobs': () => (broken ? refused('SWITCH_FAILED') : null) }), async ({ handle, until, result }) => {
       await until(({ blocked }) => blocked.some(({ step }) => step === 'cutover: switch jobs'));
       const { blocked } = await until((now) => now.blocked.some(({ step }) => step === 'cutover'));
